@@ -1,0 +1,211 @@
+"""Reads one run for its reports: what it is, its lines page by page, its sums.
+
+Every page is a short read transaction of its own, so a report disturbs no live run, and memory does not grow with the
+run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import sqlalchemy as sa
+
+from runner.adapters.ledger.events import Head, head_of
+from runner.adapters.ledger.files import LedgerFile
+from runner.adapters.ledger.report_coupons import NOT_COUNTED, CouponReader, reading
+from runner.adapters.ledger.report_pages import Page, PageReader
+from runner.adapters.ledger.schema import orgs, runs, scopes
+from runner.core.report_lines import CouponFacts, FileShape, RejectedLine, ReportLine, shape_file
+from runner.core.totals import Tally, Totals
+from runner.errors import UsageError
+
+_CALL_SUMS = """
+WITH own(id) AS (
+    SELECT coalesce(o.merged_into, o.id) FROM lines l JOIN orders o ON o.id = l.order_id
+    WHERE l.run_id = :run AND l.role <> 'elsewhere'),
+family(id) AS (
+    SELECT id FROM own
+    UNION SELECT o.id FROM orders o WHERE o.scope_id = :scope AND o.merged_into IN (SELECT id FROM own))
+SELECT coalesce(sum(known), 0), coalesce(sum(held), 0)
+FROM family JOIN calls ON order_id = family.id WHERE run_id <= :run
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """A run as its reports name it. Times in seconds since the epoch, UTC; `exit_codes` as they were recorded."""
+
+    id: int
+    scope_id: int
+    name: str
+    org: str
+    org_key: str
+    campaign: str
+    state: str
+    args: Mapping[str, Any]
+    files: Sequence[Mapping[str, Any]]
+    started: float
+    ended: float | None
+    exit_codes: tuple[int, ...]
+    reason: str
+    overrides: Sequence[Mapping[str, Any]]
+    mapping: Mapping[str, str]
+
+
+class RunReader:
+    """One run of a ledger, for its reports. Use as a context manager; every iteration reads the ledger afresh.
+
+    Raises:
+        UsageError: the ledger has no such run.
+        LedgerFailed: the ledger cannot be read.
+    """
+
+    def __init__(self, ledger: LedgerFile, run_name: str) -> None:
+        self.ledger = ledger
+        self._conn = ledger.connect(readonly=True)
+        try:
+            self.run = read_run(self._conn, run_name)
+        except BaseException:
+            self._conn.close()
+            raise
+        self.shapes: tuple[FileShape, ...] = tuple(
+            shape_file(str(file.get("name", "")), file.get("headers", ()), self.run.mapping) for file in self.run.files
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._conn.close()
+
+    def head(self) -> Head:
+        """The newest link of the ledger's history."""
+        return head_of(self._conn)
+
+    @cached_property
+    def run_names(self) -> Mapping[int, str]:
+        """Names of this run and the earlier ones of its campaign, by number."""
+        earlier = sa.select(runs.c.id, runs.c.name).where(
+            runs.c.scope_id == self.run.scope_id, runs.c.id <= self.run.id
+        )
+        return dict(self._conn.execute(earlier).tuples().all())
+
+    def pages(self, *, cells: bool = True, coupons: bool = True) -> Iterator[Page]:
+        """All lines and rejected rows in the order of the input. Without `cells` or `coupons` these stay empty."""
+        return iter(
+            PageReader(
+                self._conn,
+                run_id=self.run.id,
+                scope_id=self.run.scope_id,
+                run_names=self.run_names,
+                file_names=[shape.name for shape in self.shapes],
+                cells=cells,
+                coupons=coupons,
+            )
+        )
+
+    def lines(self) -> Iterator[ReportLine]:
+        """The judged lines, in the order of the input."""
+        for page in self.pages():
+            for line in page:
+                if isinstance(line, ReportLine):
+                    yield line
+
+    def rejected(self) -> Iterator[RejectedLine]:
+        """The rejected rows, in the order of the input."""
+        for page in self.pages(coupons=False):
+            for line in page:
+                if isinstance(line, RejectedLine):
+                    yield line
+
+    def doubts(self) -> Iterator[ReportLine]:
+        """The first line of each order with doubtful calls, which are in its `order.doubts`."""
+        for page in self.pages(cells=False, coupons=False):
+            for line in page:
+                if isinstance(line, ReportLine) and line.first and line.order.doubts:
+                    yield line
+
+    def coupons(self, line: ReportLine) -> Iterator[Sequence[CouponFacts]]:
+        """A line's coupons in pages: those dealt to it and, with the last line of its order, those that do not count."""
+        holding = line.holding
+        if holding.coupons is not None:
+            if holding.coupons:
+                yield holding.coupons
+            if holding.uncounted:
+                yield holding.uncounted
+            return
+        position, start = 0, holding.offset
+        end = start + line.verdict.share.issued
+        coupons = CouponReader(self._conn, self.run.id, self.run_names)
+        for page in coupons.of_order(holding.order_ids):
+            chosen = []
+            for coupon in page:
+                if coupon.state in NOT_COUNTED:
+                    if line.last:
+                        chosen.append(coupon)
+                    continue
+                if start <= position and (position < end or line.last):
+                    chosen.append(coupon)
+                position += 1
+            if chosen:
+                yield chosen
+
+    def totals(self, tally: Tally | None = None) -> Totals:
+        """The run's sums: a tally of its lines (made now when None) beside what the ledger counts by itself."""
+        if tally is None:
+            tally = Tally()
+            for page in self.pages(cells=False, coupons=False):
+                tally.add_page(page)
+        run = {"run": self.run.id, "scope": self.run.scope_id}
+        with reading(self._conn):
+            rows, rejected = self._conn.execute(
+                sa.text("SELECT count(*), coalesce(sum(rejected), 0) FROM rows WHERE run_id = :run"), run
+            ).one()
+            lines = self._conn.execute(sa.text("SELECT count(*) FROM lines WHERE run_id = :run"), run).scalar_one()
+            issued, held = self._conn.execute(sa.text(_CALL_SUMS), run).one()
+        return tally.totals(rows=rows, line_count=lines, rejected=rejected, ledger_issued=issued, ledger_in_doubt=held)
+
+    def is_live(self) -> bool:
+        """Whether the run may be changing while it is read: neither stopped, finished nor abandoned."""
+        state = self._conn.execute(sa.select(runs.c.state).where(runs.c.id == self.run.id)).scalar_one()
+        return state in ("ready", "running")
+
+
+def read_run(conn: sa.Connection, run_name: str) -> RunFacts:
+    """A run by the id that people see. Raises UsageError when the ledger has none of this name."""
+    found = conn.execute(
+        sa.select(runs, orgs.c.name.label("org"), orgs.c.key.label("org_key"), scopes.c.campaign, scopes.c.mapping)
+        .join(scopes, scopes.c.id == runs.c.scope_id)
+        .join(orgs, orgs.c.id == scopes.c.org_id)
+        .where(runs.c.name == run_name)
+    ).first()
+    if found is None:
+        raise UsageError(f"This ledger has no run {run_name}. `coupon-runner runs` lists the runs that it has.")
+    return RunFacts(
+        id=found.id,
+        scope_id=found.scope_id,
+        name=found.name,
+        org=found.org,
+        org_key=found.org_key,
+        campaign=found.campaign,
+        state=found.state,
+        args=orjson.loads(found.args),
+        files=orjson.loads(found.files),
+        started=found.started,
+        ended=found.ended,
+        exit_codes=tuple(orjson.loads(found.exit_codes or "[]")),
+        reason=found.reason or "",
+        overrides=orjson.loads(found.overrides or "[]"),
+        mapping=orjson.loads(found.mapping),
+    )

@@ -1,0 +1,188 @@
+"""The life of a run in the ledger: ready → running → stopped ⇄ running → finished | abandoned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from runner.adapters.ledger.events import Head, append_event, head_of
+from runner.adapters.ledger.files import LedgerFile, transaction
+from runner.adapters.ledger.schema import orgs, runs, scopes
+
+
+class RunState(StrEnum):
+    """`stopped` and the two before it are unfinished: `resume` goes on with them."""
+
+    READY = "ready"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    ABANDONED = "abandoned"
+
+
+UNFINISHED = (RunState.READY, RunState.RUNNING, RunState.STOPPED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """A run as the ledger has it. Times in seconds since the epoch; `args`, `files`, `owner` as they were recorded."""
+
+    id: int
+    name: str
+    scope_id: int
+    org_id: int
+    org: str
+    org_key: str
+    campaign: str
+    campaign_key: str
+    state: RunState
+    args: Mapping[str, Any]
+    files: Sequence[Mapping[str, Any]]
+    totals: Mapping[str, Any]
+    started: float
+    ended: float | None
+    exit_code: int | None
+    reason: str | None
+    owner: Mapping[str, Any]
+    out: str
+
+
+_SELECT = (
+    sa.select(
+        runs,
+        scopes.c.org_id,
+        scopes.c.campaign,
+        scopes.c.key.label("campaign_key"),
+        orgs.c.name.label("org"),
+        orgs.c.key.label("org_key"),
+    )
+    .join(scopes, scopes.c.id == runs.c.scope_id)
+    .join(orgs, orgs.c.id == scopes.c.org_id)
+)
+
+
+def _facts(found: Mapping[str, Any]) -> RunFacts:
+    return RunFacts(
+        id=found["id"],
+        name=found["name"],
+        scope_id=found["scope_id"],
+        org_id=found["org_id"],
+        org=found["org"],
+        org_key=found["org_key"],
+        campaign=found["campaign"],
+        campaign_key=found["campaign_key"],
+        state=RunState(found["state"]),
+        args=json.loads(found["args"]),
+        files=json.loads(found["files"]),
+        totals=json.loads(found["totals"]),
+        started=found["started"],
+        ended=found["ended"],
+        exit_code=found["exit_code"],
+        reason=found["reason"],
+        owner=json.loads(found["owner"] or "{}"),
+        out=found["out"] or "",
+    )
+
+
+def _first(ledger: LedgerFile, query: sa.Select[Any]) -> RunFacts | None:
+    with closing(ledger.connect(readonly=True)) as connection:
+        found = connection.execute(query.limit(1)).mappings().first()
+    return _facts(dict(found)) if found else None
+
+
+def find_run(ledger: LedgerFile, name: str) -> RunFacts | None:
+    """The run of that id; a part of an id will do when only one run has it."""
+    exact = _first(ledger, _SELECT.where(runs.c.name == name))
+    if exact is not None or len(name) < 4:
+        return exact
+    with closing(ledger.connect(readonly=True)) as connection:
+        found = connection.execute(_SELECT.where(runs.c.name.contains(name, autoescape=True)).limit(2)).mappings().all()
+    return _facts(dict(found[0])) if len(found) == 1 else None
+
+
+def newest_run(ledger: LedgerFile, *, org_id: int | None = None, unfinished: bool = False) -> RunFacts | None:
+    """The newest run, of one org if given, unfinished if asked."""
+    query = _SELECT.order_by(runs.c.id.desc())
+    if org_id is not None:
+        query = query.where(scopes.c.org_id == org_id)
+    if unfinished:
+        query = query.where(runs.c.state.in_([state.value for state in UNFINISHED]))
+    return _first(ledger, query)
+
+
+def unfinished_run_of(ledger: LedgerFile, scope_id: int) -> RunFacts | None:
+    """The campaign's unfinished run: there is at most one, since the next begins by dealing with it."""
+    query = _SELECT.where(runs.c.scope_id == scope_id, runs.c.state.in_([state.value for state in UNFINISHED]))
+    return _first(ledger, query.order_by(runs.c.id.desc()))
+
+
+def set_run_state(
+    ledger: LedgerFile,
+    run: RunFacts,
+    state: RunState,
+    *,
+    at: float,
+    exit_code: int | None = None,
+    exit_codes: Sequence[int] | None = None,
+    reason: str | None = None,
+    owner: Mapping[str, Any] | None = None,
+    override: Mapping[str, Any] | None = None,
+) -> None:
+    """Record that a run begins, ends or is abandoned, with an event. `owner` and `override` when given, appended to."""
+    values: dict[str, Any] = {"state": state.value, "exit_code": exit_code, "reason": reason}
+    values["exit_codes"] = orjson.dumps(list(exit_codes)).decode() if exit_codes is not None else None
+    values["ended"] = None if state is RunState.RUNNING else at
+    if owner is not None:
+        values["owner"] = orjson.dumps(owner).decode()
+    with closing(ledger.connect()) as connection, transaction(connection):
+        if override is not None:
+            earlier = connection.execute(sa.select(runs.c.overrides).where(runs.c.id == run.id)).scalar() or "[]"
+            values["overrides"] = orjson.dumps([*json.loads(earlier), override]).decode()
+        connection.execute(sa.update(runs).where(runs.c.id == run.id).values(**values))
+        if state is RunState.ABANDONED:
+            connection.execute(sa.update(orgs).where(orgs.c.id == run.org_id).values(revision=orgs.c.revision + 1))
+        append_event(connection, run.id, {"state": state.value, "exit_code": exit_code}, at=at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCounts:
+    """Coupons of a run's orders now. `missing`: that may still be asked for. `spent`: issued or in doubt by its own calls."""
+
+    target: int
+    issued: int
+    held: int
+    missing: int
+    open_orders: int
+    spent: int
+
+
+def count_run(ledger: LedgerFile, run_id: int) -> RunCounts:
+    """Sum up a run's orders, leaving out what is closed in it."""
+    with closing(ledger.connect(readonly=True)) as connection:
+        target, issued, held = connection.exec_driver_sql(
+            "SELECT coalesce(sum(target), 0), coalesce(sum(issued), 0), coalesce(sum(held), 0) FROM orders WHERE run_id = ?",
+            (run_id,),
+        ).one()
+        open_orders, missing = connection.exec_driver_sql(
+            "SELECT count(*), coalesce(sum(target - issued - held), 0) FROM orders"
+            " WHERE run_id = ? AND closed IS NULL AND target > issued + held AND merged_into IS NULL"
+            " AND series NOT IN (SELECT series FROM series_states WHERE run_id = ? AND state = 'closed')",
+            (run_id, run_id),
+        ).one()
+        spent = connection.exec_driver_sql(
+            "SELECT coalesce(sum(known + held), 0) FROM calls WHERE run_id = ?", (run_id,)
+        ).scalar_one()
+    return RunCounts(target=target, issued=issued, held=held, missing=missing, open_orders=open_orders, spent=spent)
+
+
+def newest_head(ledger: LedgerFile) -> Head:
+    """The newest link of the ledger's history."""
+    with closing(ledger.connect(readonly=True)) as connection:
+        return head_of(connection)

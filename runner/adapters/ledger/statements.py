@@ -1,0 +1,163 @@
+# ruff: noqa: S608 — put together from constants of this file and the core's table; every value is a parameter
+"""The statements of the hot path: one for each kind of change and batch, over a JSON array, so that SQLite works on
+the whole batch without giving the interpreter lock back and forth on every row.
+
+Each WHERE guards the same transition that the core's table allows. Columns that hold bytes take them from one blob of
+16-byte digests beside the array, because JSON carries no bytes.
+"""
+
+from __future__ import annotations
+
+from runner.core.model import CallState
+from runner.core.orders import ALLOWED
+
+HASH_BYTES = 16
+
+
+def _allowed(state: str, following: str) -> str:
+    """The guard of a transition, from the core's table."""
+    branches = []
+    for new in CallState:
+        before = sorted(old for old, follow in ALLOWED.items() if new in follow)
+        if before:
+            branches.append(f"WHEN '{new}' THEN {state} IN ({', '.join(repr(str(old)) for old in before)})")
+    return f"CASE {following} {' '.join(branches)} ELSE 0 END"
+
+
+def _at(position: int, source: str = "j.value") -> str:
+    return f"json_extract({source}, '$[{position}]')"
+
+
+# A begin: [key, order, run, number, quantity]
+BEGIN_CALLS = f"""
+INSERT INTO calls (key, order_id, run_id, number, quantity, state, known, held, began)
+SELECT {_at(0)}, o.id, {_at(2)}, {_at(3)}, {_at(4)}, 'sending', 0, {_at(4)}, ?2
+FROM json_each(?1) AS j CROSS JOIN orders AS o ON o.id = {_at(1)}
+WHERE o.target - o.issued - o.held >= {_at(4)} AND o.closed IS NULL AND o.merged_into IS NULL AND o.calls < {_at(3)}
+"""
+
+BEGIN_ORDERS = f"""
+UPDATE orders SET held = held + m.quantity, calls = m.number
+FROM (SELECT {_at(1)} AS id, {_at(3)} AS number, {_at(4)} AS quantity FROM json_each(?1) AS j) AS m
+WHERE orders.id = m.id AND orders.target - orders.issued - orders.held >= m.quantity
+    AND orders.closed IS NULL AND orders.merged_into IS NULL AND orders.calls < m.number
+"""
+
+BEGUN = f"""
+SELECT j.key FROM json_each(?1) AS j
+WHERE EXISTS (SELECT 1 FROM calls AS c WHERE c.key = {_at(0)})
+"""
+
+# A settlement: [key, order, state, held, new coupons, seconds, http, code, class, scope, codes, flags, request id, …];
+# what follows is for the history only.
+# Grouped because calls of two merged orders may end in one batch; it also makes SQLite start from the batch.
+SETTLE_ORDERS = f"""
+UPDATE orders SET held = orders.held + m.held, issued = orders.issued + m.new
+FROM (
+    SELECT coalesce(o.merged_into, o.id) AS id, sum({_at(3)} - c.held) AS held, sum({_at(4)}) AS new
+    FROM json_each(?1) AS j CROSS JOIN calls AS c ON c.key = {_at(0)} CROSS JOIN orders AS o ON o.id = c.order_id
+    GROUP BY 1
+) AS m
+WHERE orders.id = m.id
+"""
+
+SETTLE_CALLS = f"""
+UPDATE calls SET state = m.state, held = m.held, known = known + m.new, ended = ?2, seconds = m.seconds,
+    http = m.http, code = m.code, class = m.class, scope = m.scope, codes = m.codes, message = NULL, flags = m.flags,
+    request_id = m.request_id
+FROM (
+    SELECT {_at(0)} AS key, {_at(1)} AS order_id, {_at(2)} AS state, {_at(3)} AS held, {_at(4)} AS new,
+        {_at(5)} AS seconds, {_at(6)} AS http, {_at(7)} AS code, {_at(8)} AS class, {_at(9)} AS scope,
+        {_at(10)} AS codes, {_at(11)} AS flags, {_at(12)} AS request_id
+    FROM json_each(?1) AS j
+) AS m
+WHERE calls.key = m.key AND calls.order_id = m.order_id AND {_allowed("calls.state", "m.state")}
+"""
+
+# A message: [key, text]
+SETTLE_MESSAGES = f"""
+UPDATE calls SET message = m.message
+FROM (SELECT {_at(0)} AS key, {_at(1)} AS message FROM json_each(?1) AS j) AS m
+WHERE calls.key = m.key
+"""
+
+# A coupon: [call, order, position, id, code, state]; ?2: its digests
+ADD_COUPONS = f"""
+INSERT INTO coupons (call_key, order_id, position, coupon_id, code, hash, state)
+SELECT {_at(0)}, {_at(1)}, {_at(2)}, {_at(3)}, {_at(4)}, substr(?2, j.key * {HASH_BYTES} + 1, {HASH_BYTES}), {_at(5)}
+FROM json_each(?1) AS j
+"""
+
+# Positions of the digests (?1: a JSON array as long as ?2 has digests) that some recorded coupon has.
+SEEN_HASHES = f"""
+SELECT j.key FROM json_each(?1) AS j
+WHERE EXISTS (SELECT 1 FROM coupons AS c WHERE c.hash = substr(?2, j.key * {HASH_BYTES} + 1, {HASH_BYTES}))
+"""
+
+# The calls of one customer and series, over all campaigns, that list a coupon with this digest. The plus sign keeps
+# SQLite off the index of digests: a generic code has a million rows there, a customer has a few.
+SEEN_BY_CUSTOMER = """
+SELECT c.call_key, count(*) FROM orders AS mine
+CROSS JOIN orders AS o ON o.person_id = mine.person_id AND o.series = mine.series
+CROSS JOIN coupons AS c ON c.order_id = o.id AND +c.hash = ?2
+WHERE mine.id = ?1 GROUP BY c.call_key
+"""
+
+# A name: [org, person]; ?2: its digests
+ADD_NAMES = f"""
+INSERT OR IGNORE INTO identity (org_id, hash, person_id)
+SELECT {_at(0)}, substr(?2, j.key * {HASH_BYTES} + 1, {HASH_BYTES}), {_at(1)} FROM json_each(?1) AS j
+"""
+
+FOREIGN_NAMES = f"""
+SELECT {_at(1)}, i.person_id
+FROM json_each(?1) AS j CROSS JOIN identity AS i
+    ON i.org_id = {_at(0)} AND i.hash = substr(?2, j.key * {HASH_BYTES} + 1, {HASH_BYTES})
+WHERE i.person_id <> {_at(1)}
+"""
+
+CLOSE_ORDER = """
+UPDATE orders SET closed = ?2
+WHERE id = (SELECT coalesce(merged_into, id) FROM orders WHERE id = ?1)
+    AND (closed IS NULL OR closed NOT IN ('resent', 'forgotten'))
+"""
+
+ADD_CLOSURE = """
+INSERT INTO closures (run_id, order_id, code, message)
+SELECT ?1, coalesce(merged_into, id), ?3, ?4 FROM orders WHERE id = ?2
+ON CONFLICT (run_id, order_id) DO UPDATE SET code = excluded.code, message = excluded.message
+"""
+
+SET_SERIES = """
+INSERT INTO series_states (run_id, series, state, code, message, since) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_id, series) DO UPDATE
+SET state = excluded.state, code = excluded.code, message = excluded.message, since = excluded.since
+"""
+
+# ?1: a JSON array of call keys
+KNOWN_BEFORE = """
+SELECT c.key, c.known FROM json_each(?1) AS j CROSS JOIN calls AS c ON c.key = j.value WHERE c.known > 0
+"""
+
+CODES_OF_CALL = """
+SELECT hash, count(*) FROM coupons WHERE order_id = ? AND +call_key = ? AND coupon_id IS NULL GROUP BY hash
+"""
+
+ORG_OF_RUN = "SELECT s.org_id FROM runs AS r JOIN scopes AS s ON s.id = r.scope_id WHERE r.id = ?"
+
+_COLUMNS = "id, key, series, person_id, kind, coalesce(value, ''), target, issued, held, calls, closed IS NOT NULL"
+
+OPEN_SERIES = """
+SELECT series, sum(target - issued - held) FROM orders
+WHERE run_id = ? AND closed IS NULL AND target > issued + held AND merged_into IS NULL GROUP BY series
+"""
+
+OPEN_ORDERS = f"""
+SELECT {_COLUMNS} FROM orders INDEXED BY orders_open
+WHERE run_id = ? AND series = ? AND id > ? AND closed IS NULL AND target > issued + held AND merged_into IS NULL
+ORDER BY id LIMIT ?
+"""
+
+ONE_ORDER = f"""
+SELECT {_COLUMNS} FROM orders WHERE id = (SELECT coalesce(merged_into, id) FROM orders WHERE id = ?)
+"""

@@ -1,0 +1,261 @@
+"""Writes a run's reports: CSV tables, summary.json, and manifest.json which vouches for them.
+
+Everything is written under temporary names, synced, and renamed only when all of it is complete; the manifest comes
+last. The tables are written in one pass over the run's lines, so memory does not grow with the run. The same state of
+the ledger gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.adapters.file_set import FULL_DISK, FileSet
+from runner.adapters.ledger.events import Head
+from runner.adapters.ledger.reports import RunReader
+from runner.core.report_lines import RejectedLine
+from runner.core.reporting import Advise, Cell, Tables, write_time
+from runner.core.statuses import LineStatus
+from runner.core.totals import Coupons, DoesNotAddUp, Tally, Totals, exit_codes, principal_exit, prove
+from runner.errors import Fatal, ForeignLedger
+
+SUMMARY_SCHEMA = 1
+MANIFEST_SCHEMA = 1
+MANIFEST = "manifest.json"
+SUMMARY = "summary.json"
+ATTEMPTS = 3
+"""How often a report is tried while the ledger moves under it."""
+
+TABLES = ("results.csv", "failures.csv", "in_doubt.csv", "coupons.csv")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The reports as they now stand: their folder, the files in it, and the sums that they were proved by."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    totals: Totals
+    exit_codes: tuple[int, ...]
+    revision: int
+
+
+def report_folder(out: Path, run_name: str, *, rehearsal: bool) -> Path:
+    """Where a run's reports belong: `<out>/<run id>`, marked when nothing in it was really issued."""
+    return out / (f"REHEARSAL-{run_name}" if rehearsal else run_name)
+
+
+def write_reports(reader: RunReader, folder: Path, *, advise: Advise) -> Written:
+    """Write all reports of a run, proved to add up, into `folder` (0700; files 0600).
+
+    `advise`: code → what to do about it, in one sentence. While the run is still going on its sums may move between the
+    lines and the calls; then they are not held against each other.
+
+    Raises:
+        DoesNotAddUp: the lines' sums and the ledger's disagree; nothing was replaced.
+        ForeignLedger: the folder holds reports of another ledger.
+        Fatal: the files cannot be written.
+        LedgerFailed: the ledger cannot be read.
+    """
+    with _spoken_errors(folder, reader.run.name):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        earlier = _read_manifest(folder / MANIFEST)
+        if earlier is not None and earlier.get("ledger") != reader.ledger.ledger_id:
+            raise ForeignLedger(
+                f"The folder {folder} holds reports of another ledger ({earlier.get('ledger')}; the one in use is "
+                f"{reader.ledger.ledger_id}). Choose another folder with --out."
+            )
+        revision = int(earlier.get("revision", 0)) + 1 if earlier is not None else 1
+        for attempt in range(1, ATTEMPTS + 1):
+            head = reader.head()
+            try:
+                return _write_once(reader, folder, advise, head, revision)
+            except DoesNotAddUp:
+                # A later run of the campaign may have found two people to be one while the pages went by.
+                if attempt == ATTEMPTS or reader.head() == head:
+                    raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _write_once(reader: RunReader, folder: Path, advise: Advise, head: Head, revision: int) -> Written:
+    live = reader.is_live()
+    with FileSet(folder) as files:
+        tally = _write_tables(reader, files, advise)
+        totals = reader.totals(tally)
+        if not live:
+            prove(totals)
+        codes = exit_codes(totals, reader.run.exit_codes)
+        files.write_json(SUMMARY, _summary(reader, totals, codes, live))
+        files.write_json(MANIFEST, _manifest(reader, files, head, revision))
+        paths = files.publish()
+    return Written(folder=folder, files=paths, totals=totals, exit_codes=codes, revision=revision)
+
+
+def check_out_folder(out: Path, org_key: str, ledger_id: str, head: Head | None) -> None:
+    """Refuse a folder whose reports show that this ledger is not the one that knows the organisation's earlier runs.
+
+    `org_key`: as `core.keys.scope_key` gives it. `head`: the newest link of the ledger in use; None for one that is
+    about to be created.
+
+    Raises:
+        ForeignLedger: a manifest there names another ledger for this organisation, or a later head of this one.
+    """
+    for path in sorted(out.glob("*/" + MANIFEST)) if out.is_dir() else ():
+        manifest = _read_manifest(path)
+        if manifest is None or manifest.get("org_key") != org_key:
+            continue
+        run = manifest.get("run")
+        if manifest.get("ledger") != ledger_id:
+            raise ForeignLedger(
+                f"{path.parent} holds the reports of run {run} of this organisation, from another ledger "
+                f"({manifest.get('ledger')}): its coupons would be unknown here and issued again. Use that ledger "
+                "(--ledger), or choose another folder with --out if it is not yours."
+            )
+        seq, digest = _head_of(manifest)
+        if head is None or seq > head.seq or (seq == head.seq and digest != head.hash.hex()):
+            raise ForeignLedger(
+                f"{path.parent} holds the reports of run {run}, written when this ledger had {seq:,} events; it has "
+                f"{head.seq if head else 0:,} now. It was put back from an older copy, and what was issued since would "
+                "be issued again. Put the newest copy in its place, or run `coupon-runner recover`."
+            )
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _write_tables(reader: RunReader, files: FileSet, advise: Advise) -> Tally:
+    run = reader.run
+    tables = Tables(
+        reader.shapes,
+        ledger_id=reader.ledger.ledger_id,
+        key=reader.ledger.key,
+        rehearsal=reader.ledger.rehearsal,
+        advise=advise,
+        again=f"Nothing is wrong with it: `coupon-runner resume {run.name}` asks for it.",
+    )
+    results, failures, doubts, coupons = (files.open_table(name) for name in TABLES)
+    results.write([tables.result_header])
+    failures.write([tables.failure_header])
+    doubts.write([tables.doubt_header])
+    coupons.write([tables.coupon_header])
+    tally = Tally()
+    for page in reader.pages():
+        result_rows: list[list[Cell]] = []
+        failure_rows: list[list[Cell]] = []
+        coupon_rows: list[list[Cell]] = []
+        for line in page:
+            if isinstance(line, RejectedLine):
+                result_rows.append(tables.rejected_result_row(line))
+                failure_rows.append(tables.rejected_failure_row(line))
+                continue
+            result_rows.append(tables.result_row(line))
+            if line.speaks:
+                failure_rows.append(tables.failure_row(line))
+            if line.first and line.order.doubts:
+                doubts.write(tables.doubt_rows(line, reader.run_names))
+            if line.holding.coupons is None:
+                coupons.write(coupon_rows)
+                coupon_rows.clear()
+            for some in reader.coupons(line):
+                coupon_rows += tables.coupon_rows(line, some)
+                if line.holding.coupons is None:
+                    coupons.write(coupon_rows)
+                    coupon_rows.clear()
+        results.write(result_rows)
+        failures.write(failure_rows)
+        coupons.write(coupon_rows)
+        tally.add_page(page)
+    return tally
+
+
+# ---------------------------------------------------------------- summary and manifest
+
+
+def _summary(reader: RunReader, totals: Totals, codes: Sequence[int], live: bool) -> dict[str, Any]:
+    run = reader.run
+    return {
+        "schema": SUMMARY_SCHEMA,
+        "run": run.name,
+        "org": run.org,
+        "campaign": run.campaign,
+        "rehearsal": reader.ledger.rehearsal,
+        "ledger": reader.ledger.ledger_id,
+        "state": run.state,
+        "reason": run.reason,
+        "exit_code": None if live else principal_exit(codes),
+        "exit_codes": [] if live else list(codes),
+        "started": write_time(run.started),
+        "ended": write_time(run.ended) or None,
+        "rows": totals.rows,
+        "lines": {status: totals.lines[status] for status in LineStatus},
+        "coupons": _coupons(totals.coupons),
+        "series": {str(series): _coupons(coupons) for series, coupons in totals.series.items()},
+        "errors": dict(totals.errors),
+        "flags": dict(totals.flags),
+        "overrides": list(run.overrides),
+        "files": [{name: file.get(name) for name in ("name", "sha256", "sheet", "rows")} for file in run.files],
+        "reports": list(TABLES),
+    }
+
+
+def _coupons(coupons: Coupons) -> dict[str, int]:
+    return {
+        "target": coupons.target,
+        "issued": coupons.issued,
+        "before": coupons.before,
+        "in_doubt": coupons.in_doubt,
+        "missing": coupons.missing,
+        "revoked": coupons.revoked,
+        "above": coupons.above,
+    }
+
+
+def _manifest(reader: RunReader, files: FileSet, head: Head, revision: int) -> dict[str, Any]:
+    run = reader.run
+    return {
+        "schema": MANIFEST_SCHEMA,
+        "revision": revision,
+        "run": run.name,
+        "org": run.org,
+        "org_key": run.org_key,
+        "campaign": run.campaign,
+        "rehearsal": reader.ledger.rehearsal,
+        "ledger": reader.ledger.ledger_id,
+        "head": {"seq": head.seq, "hash": head.hash.hex()},
+        "files": files.sizes_and_digests(),
+    }
+
+
+def _read_manifest(path: Path) -> dict[str, Any] | None:
+    """A manifest of ours; None when there is none, or when the file is somebody else's."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return content if isinstance(content, dict) and {"ledger", "head", "revision"} <= content.keys() else None
+
+
+def _head_of(manifest: Mapping[str, Any]) -> tuple[int, str]:
+    head = manifest["head"]
+    return (int(head.get("seq", 0)), str(head.get("hash", ""))) if isinstance(head, dict) else (0, "")
+
+
+@contextmanager
+def _spoken_errors(folder: Path, run_name: str) -> Iterator[None]:
+    """What the operating system says about the files, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        again = f"Nothing that was issued is lost; `coupon-runner report {run_name}` writes the reports again."
+        if error.errno in FULL_DISK:
+            what = f"The disk of {folder} is full, so the reports were not written. Free some space."
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            what = f"The reports may not be written to {folder}. Give your user the right to, or name another --out."
+        else:
+            what = f"The reports could not be written to {folder} ({error.strerror or type(error).__name__})."
+        raise Fatal(f"{what} {again}", next_command=f"coupon-runner report {run_name}") from error

@@ -1,0 +1,286 @@
+"""A plan as a person needs it before saying yes: what was understood, both sums, the series, and what is odd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rich.console import Console
+
+from runner.adapters.terminal.layout import Column, tabulate
+from runner.adapters.terminal.rejections import ReasonCount, reason_counts, show_rejected
+from runner.adapters.terminal.screens import put, put_folded, put_table
+from runner.adapters.terminal.texts import counted, listed
+from runner.core.planning import OverlapSeen, Plan, SeriesPlan
+
+SERIES_SHOWN = 12
+OVERLAPS_SHOWN = 10
+ROWS_SHOWN = 5
+
+REHEARSAL_BANNER = (
+    "REHEARSAL on the sandbox of this machine: it checks the file, not whether the customers or the series exist in"
+    " your organisation. No coupon is issued to anyone."
+)
+
+
+class ColumnSeen(NamedTuple):
+    """What was understood of one column: its heading, its role, and in words what its cells look like."""
+
+    heading: str
+    role: str
+    profile: str
+
+
+def show_plan(
+    plan: Plan,
+    *,
+    console: Console,
+    campaign: str,
+    org: str,
+    rehearsal: bool,
+    files: Sequence[str],
+    columns: Sequence[ColumnSeen],
+    rate: str = "",
+    until: str = "",
+    unfinished: str = "",
+    cap: int | None = None,
+    reasons: Mapping[str, int] | None = None,
+) -> None:
+    """Show what a run would do, in the fewest lines that leave nothing out.
+
+    `files`: names in the order of `Place.file`. `rate`, `until`: such as "100 calls/min" and "about 16:42 IST".
+    `unfinished`: a sentence about an unfinished run of the campaign. `cap`: the most coupons this run may issue.
+    `reasons`: rows by reason over *all* rejected rows; without it the reasons of `plan.examples` are counted, and it is
+    said that they are only the first.
+    """
+    if rehearsal:
+        put_folded(console, REHEARSAL_BANNER, style="bold yellow")
+        put(console)
+    put_folded(console, f"{campaign} (of {org})", first="Campaign  ", style="bold")
+    put_folded(console, listed(files, 6), first="Files     " if len(files) > 1 else "File      ")
+    _show_columns(console, columns)
+    put(console)
+    put_folded(console, rows_sum(plan), first="Rows      ", style="bold")
+    put_folded(console, coupons_sum(plan), first="Coupons   ", style="bold")
+    put_folded(console, effort(plan, rate, until), first="Calls     ")
+    if cap is not None:
+        put_folded(console, _cap_sentence(plan, cap), first="Cap       ", style="yellow" if plan.missing > cap else "")
+    if unfinished:
+        put_folded(console, unfinished, first="Note      ", style="yellow")
+    _show_series(console, plan.series)
+    _show_remarks(console, plan)
+    _show_overlaps(console, plan.overlaps)
+    show_rejected(console, plan, files, reasons)
+
+
+def rows_sum(plan: Plan) -> str:
+    """ "12,000 rows = 11,640 used + 300 rejected + 60 duplicates"."""
+    return (
+        f"{counted(plan.rows, 'row')} = {plan.used:,} used + {plan.rejected:,} rejected"
+        f" + {counted(plan.duplicate_rows, 'duplicate')}"
+    )
+
+
+def coupons_sum(plan: Plan) -> str:
+    """What the customers are to hold, less what they hold and what is in doubt, is what is to be issued.
+
+    Orders that hold more than their target, and closed ones, which ask for nothing, make a term of their own.
+    """
+    text = f"{plan.target:,} wanted - {plan.issued:,} issued before - {plan.held:,} in doubt"
+    beside = plan.missing - (plan.target - plan.issued - plan.held)
+    if beside > 0:
+        text += f" + {beside:,} held above their target"
+    elif beside < 0:
+        text += f" - {-beside:,} not to be asked for again"
+    return f"{text} = {plan.missing:,} to issue"
+
+
+def effort(plan: Plan, rate: str = "", until: str = "") -> str:
+    """How many calls, at what pace, until when."""
+    if not plan.missing:
+        return "none: nothing is missing"
+    orders = sum(one.orders for one in plan.series)
+    text = f"at least {counted(plan.calls, 'call')} for {counted(orders, 'order')}"
+    return text + (f", at most {rate}" if rate else "") + (f", until {until}" if until else "")
+
+
+def remarks(plan: Plan) -> list[str]:
+    """What is odd about the plan, a sentence each."""
+    sentences = []
+    if plan.below:
+        sentences.append(
+            f"{counted(plan.below, 'order asks', 'orders ask')} for fewer coupons than were issued already: nothing is"
+            " taken back and nothing more is issued for them."
+        )
+    if plan.leavers:
+        sentences.append(
+            f"{counted(plan.leavers, 'order')} of earlier runs of this campaign"
+            f" {'holds' if plan.leavers == 1 else 'hold'} coupons, but {'is' if plan.leavers == 1 else 'are'} in no row"
+            " now: what was issued stays issued."
+        )
+    if plan.skipped:
+        sentences.append(
+            f"{counted(plan.skipped, 'order is', 'orders are')} skipped, because another campaign gave these customers"
+            " the series already (--overlap skip)."
+        )
+    if plan.lines > plan.used + plan.duplicate_rows:
+        sentences.append(
+            f"Some rows name several series: {counted(plan.rows - plan.rejected, 'valid row')} make"
+            f" {counted(plan.lines, 'line')}, one for each row and series."
+        )
+    return sentences
+
+
+def _cap_sentence(plan: Plan, cap: int) -> str:
+    if plan.missing > cap:
+        return f"at most {counted(cap, 'coupon')} in this run: {plan.missing - cap:,} of those to issue will be left"
+    return f"at most {counted(cap, 'coupon')} in this run"
+
+
+def _show_columns(console: Console, columns: Sequence[ColumnSeen]) -> None:
+    if not columns:
+        return
+    table = tabulate(
+        [{"heading": one.heading, "role": one.role, "profile": one.profile} for one in columns],
+        [
+            Column("heading", "column of the file"),
+            Column("role", "understood as"),
+            Column("profile", "holds", wraps=True),
+        ],
+        width=console.width,
+        indent="  ",
+    )
+    put(console)
+    put_table(console, table)
+
+
+_SERIES_COLUMNS = (
+    Column("series", "series"),
+    Column("orders", "orders", right=True),
+    Column("target", "wanted", right=True),
+    Column("issued", "issued", right=True),
+    Column("held", "in doubt", right=True),
+    Column("missing", "to issue", right=True),
+    Column("calls", "calls", right=True),
+)
+
+
+def _show_series(console: Console, series: Sequence[SeriesPlan]) -> None:
+    """The series, those with most to issue first; beyond twelve the rest as one line that still adds up."""
+    if not series:
+        return
+    shown = sorted(series, key=lambda one: (-one.missing, one.series)) if len(series) > SERIES_SHOWN else list(series)
+    shown, rest = shown[:SERIES_SHOWN], shown[SERIES_SHOWN:]
+    rows = [_series_row(str(one.series), (one,)) for one in shown]
+    if rest:
+        rows.append(_series_row(f"{len(rest):,} more", rest))
+    if len(series) > 1:
+        rows.append(_series_row(f"all {len(series):,}", series))
+    put(console)
+    put_table(console, tabulate(rows, _SERIES_COLUMNS, width=console.width, indent="  "))
+
+
+def _series_row(name: str, several: Sequence[SeriesPlan]) -> dict[str, str]:
+    sums = {key: sum(getattr(one, key) for one in several) for key in ("orders", "target", "issued", "held", "missing")}
+    return {"series": name, **{key: f"{value:,}" for key, value in sums.items()}} | {
+        "calls": f"{sum(one.calls for one in several):,}"
+    }
+
+
+def _show_remarks(console: Console, plan: Plan) -> None:
+    sentences = remarks(plan)
+    if sentences:
+        put(console)
+    for sentence in sentences:
+        put_folded(console, sentence, first="- ")
+
+
+def _show_overlaps(console: Console, overlaps: Sequence[OverlapSeen]) -> None:
+    if not overlaps:
+        return
+    orders = sum(one.orders for one in overlaps)
+    put(console)
+    put_folded(
+        console,
+        f"Already issued elsewhere: {counted(orders, 'order')} whose customer has the series from another campaign",
+        style="bold yellow",
+    )
+    for one in sorted(overlaps, key=lambda one: -one.orders)[:OVERLAPS_SHOWN]:
+        rows = listed(map(str, one.rows), ROWS_SHOWN)
+        which = f", for example row {rows}" if len(one.rows) == 1 else f", for example rows {rows}" if rows else ""
+        put_folded(console, f"{counted(one.orders, 'order')}: {one.where}{which}", first="- ")
+    if len(overlaps) > OVERLAPS_SHOWN:
+        rest = sorted(overlaps, key=lambda one: -one.orders)[OVERLAPS_SHOWN:]
+        put(console, f"- and {sum(one.orders for one in rest):,} more orders in {len(rest):,} more places")
+
+
+def plan_json(
+    plan: Plan,
+    *,
+    campaign: str,
+    org: str,
+    rehearsal: bool,
+    files: Sequence[str],
+    columns: Sequence[ColumnSeen],
+    rate: str = "",
+    until: str = "",
+    unfinished: str = "",
+    cap: int | None = None,
+    reasons: Mapping[str, int] | None = None,
+) -> dict[str, object]:
+    """The same for programs, whole: every series and overlap, and all examples that the plan holds."""
+    counts = [ReasonCount(*item) for item in reasons.items()] if reasons is not None else reason_counts(plan.examples)
+    return {
+        "org": org,
+        "campaign": campaign,
+        "rehearsal": rehearsal,
+        "files": list(files),
+        "columns": [one._asdict() for one in columns],
+        "rows": {
+            "total": plan.rows,
+            "used": plan.used,
+            "rejected": plan.rejected,
+            "duplicates": plan.duplicate_rows,
+        },
+        "lines": plan.lines,
+        "orders": plan.orders,
+        "coupons": {
+            "target": plan.target,
+            "issued_before": plan.issued,
+            "in_doubt": plan.held,
+            "to_issue": plan.missing,
+        },
+        "calls": plan.calls,
+        "below_issued": plan.below,
+        "leavers": plan.leavers,
+        "skipped": plan.skipped,
+        "series": [
+            {
+                "series": one.series,
+                "orders": one.orders,
+                "target": one.target,
+                "issued_before": one.issued,
+                "in_doubt": one.held,
+                "to_issue": one.missing,
+                "calls": one.calls,
+            }
+            for one in plan.series
+        ],
+        "overlaps": [{"where": one.where, "orders": one.orders, "rows": list(one.rows)} for one in plan.overlaps],
+        "rejected_examples": [
+            {
+                "file": files[place.file] if place.file < len(files) else None,
+                "sheet": place.sheet,
+                "row": place.row,
+                "problems": [{"column": one.column, "message": one.message} for one in problems],
+            }
+            for place, problems in plan.examples
+        ],
+        "reasons": [{"reason": one.reason, "rows": one.rows} for one in counts],
+        "reasons_of_all": reasons is not None or len(plan.examples) >= plan.rejected,
+        "rate": rate,
+        "until": until,
+        "unfinished": unfinished,
+        "max_coupons": cap,
+        "digest": plan.digest,
+    }

@@ -1,0 +1,1 @@
+"""The composition root: settings + files + adapters → plan, run, resume, report, show, find."""

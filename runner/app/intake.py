@@ -1,0 +1,266 @@
+"""Files → staged rows: which campaign they belong to, what each column is, how customers are identified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.adapters.ledger.files import LedgerFile
+from runner.adapters.ledger.scopes import Org, Scope, find_scope, scope_of
+from runner.adapters.ledger.staging import Staging
+from runner.adapters.profiling import ColumnProfile, Profiler
+from runner.adapters.sheets import EmptyTable, Table, open_table
+from runner.core.columns import Columns, assign_columns
+from runner.core.identity import IDENTITY_VERSION, region_problem
+from runner.core.keys import scope_key
+from runner.core.model import Kind, Place
+from runner.core.refs import read_ref
+from runner.core.rows import RowReader
+from runner.errors import InputRefused, LedgerVersion, SettingsError, UsageError
+from runner.settings import Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """How to ask a person, or None when nobody is there to answer. `choose` gets a question and a suggestion."""
+
+    choose: Callable[[str, str], str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """What was read. `files`: as the run records them. `notes`: sentences for the person. `understood`: per file."""
+
+    campaign: str
+    scope: Scope | None
+    identify_by: tuple[Kind, ...]
+    region: str | None
+    mapping: dict[str, str]
+    files: tuple[dict[str, object], ...]
+    understood: tuple[tuple[str, tuple[ColumnProfile, ...]], ...]
+    notes: tuple[str, ...]
+    of_ours: bool
+
+
+def take_in(
+    paths: Sequence[Path], staging: Staging, *, ledger: LedgerFile, org: Org, options: Options, asker: Asker
+) -> Intake:
+    """Read all files into the staging area, in order.
+
+    Raises:
+        UsageError: no campaign, no or a changed way to identify customers. InputRefused: a file that cannot be used.
+    """
+    notes: list[str] = []
+    tables = _open_all(paths, notes)
+    campaign, scope = _find_campaign(paths, tables, ledger, org, options, asker)
+    if scope is not None and scope.identity_version != IDENTITY_VERSION:
+        raise LedgerVersion(
+            f"The campaign {scope.campaign!r} names customers by the rules of version {scope.identity_version}, this program"
+            f" by version {IDENTITY_VERSION}: who is who could change. Use the program version that ran it before."
+        )
+    frozen = scope if scope is not None and scope.runs else None
+    columns = _assign(tables, options, frozen)
+    mapping = _merge_mapping(tables, columns, frozen)
+    region = _region(options, frozen)
+    identify_by = _identify_by(columns, options, frozen, asker)
+    understood = []
+    files = []
+    for number, (table, assigned) in enumerate(zip(tables, columns, strict=True)):
+        reader = RowReader(
+            assigned,
+            identify_by=identify_by,
+            region=region,
+            default_series=options.series,
+            default_count=options.count,
+            ledger_id=ledger.ledger_id,
+            key=ledger.key,
+        )
+        profiler = Profiler(assigned)
+        before = staging.rows
+        for chunk in table.rows():
+            profiler.add(chunk)
+            staging.add(reader.read(Place(number, table.sheet, row), cells) for row, cells in chunk)
+        understood.append((table.name, profiler.profiles()))
+        if assigned.uncertain:
+            names = ", ".join(assigned.uncertain)
+            notes.append(f"{table.name}: not used, since nobody said what it is: {names} (say it with --map)")
+        files.append(
+            {
+                "name": table.name,
+                "sha256": table.sha256,
+                "sheet": table.sheet,
+                "headers": list(assigned.original_headers),
+                "roles": assigned.mapping,
+                "rows": staging.rows - before,
+            }
+        )
+    leading = staging.scopes_of_refs()
+    if any(scope_id != (scope.id if scope else None) for scope_id, _ in leading):
+        names = ", ".join(sorted({name for _, name in leading} | {campaign}))
+        raise InputRefused(f"The lines that we wrote (_ref) belong to different campaigns ({names}): run each by itself.")
+    return Intake(
+        campaign=campaign,
+        scope=scope,
+        identify_by=identify_by,
+        region=region,
+        mapping=mapping,
+        files=tuple(files),
+        understood=tuple(understood),
+        notes=tuple(notes),
+        of_ours=any(table.ours for table in tables),
+    )
+
+
+def _open_all(paths: Sequence[Path], notes: list[str]) -> list[Table]:
+    """Open every file; of identical ones the first is read, and it is said. Empty ones are only said if others hold rows."""
+    tables: list[Table] = []
+    empty: list[EmptyTable] = []
+    seen: dict[str, str] = {}
+    for path in paths:
+        try:
+            table = open_table(path)
+        except EmptyTable as error:
+            empty.append(error)
+            continue
+        if table.sha256 in seen:
+            notes.append(f"{path} is the same as {seen[table.sha256]}, byte for byte: read once")
+            continue
+        seen[table.sha256] = str(path)
+        tables.append(table)
+    if not tables:
+        raise empty[0]
+    notes.extend(error.message for error in empty)
+    return tables
+
+
+def _find_campaign(
+    paths: Sequence[Path],
+    tables: Sequence[Table],
+    ledger: LedgerFile,
+    org: Org,
+    options: Options,
+    asker: Asker,
+) -> tuple[str, Scope | None]:
+    """Lines that we wrote stay in their campaign; else it is named, asked, or, in a rehearsal, the file's stem."""
+    printed = next((scope for table in tables if (scope := _printed_campaign(table, ledger, org)) is not None), None)
+    if printed is not None:
+        if options.campaign is not None and scope_key(options.campaign) != printed.key:
+            raise UsageError(
+                f"The file's lines belong to the campaign {printed.campaign!r}, not {options.campaign!r}: leave --campaign"
+                " out, or remove the _ref column to make them rows of another campaign."
+            )
+        return printed.campaign, printed
+    stem = paths[0].stem
+    campaign = options.campaign
+    if campaign is None and ledger.rehearsal:
+        campaign = stem
+    if campaign is None and asker.choose is not None:
+        campaign = asker.choose("Each customer counts once within", stem)
+    if campaign is None or not scope_key(campaign):
+        raise UsageError(
+            "Which campaign is this? Each customer counts once per series within it, whatever the file is called."
+            f" Give --campaign NAME, for example --campaign {stem}"
+        )
+    return campaign, find_scope(ledger, org, campaign)
+
+
+def _printed_campaign(table: Table, ledger: LedgerFile, org: Org) -> Scope | None:
+    """The campaign of the first readable `_ref` of a file that we wrote."""
+    if not table.ours:
+        return None
+    at = next(index for index, heading in enumerate(table.headers) if heading.strip() == "_ref")
+    for chunk in table.rows():
+        for _, cells in chunk:
+            ref = read_ref(cells[at], ledger.key, ledger.ledger_id) if at < len(cells) and cells[at].strip() else ""
+            if not isinstance(ref, str):
+                scope_id = _scope_of_order(ledger, ref.order)
+                scope = scope_of(ledger, scope_id) if scope_id is not None else None
+                if scope is not None and scope.org_id == org.id:
+                    return scope
+    return None
+
+
+def _scope_of_order(ledger: LedgerFile, order: str) -> int | None:
+    with closing(ledger.connect(readonly=True)) as connection:
+        found = connection.exec_driver_sql("SELECT scope_id FROM orders WHERE key = ?", (order,)).scalar()
+    return int(found) if found is not None else None
+
+
+def _assign(tables: Sequence[Table], options: Options, frozen: Scope | None) -> list[Columns]:
+    problems: list[str] = []
+    assigned: list[Columns] = []
+    for table in tables:
+        told = dict(options.map)
+        if frozen is not None:
+            for heading, role in frozen.mapping.items():
+                if role not in told and heading in table.headers:
+                    told[role] = heading
+        result = assign_columns(table.headers, told)
+        if isinstance(result, list):
+            problems += [f"{table.name}: {problem}" for problem in result]
+        else:
+            assigned.append(result)
+    if problems:
+        raise InputRefused("\n".join(problems))
+    return assigned
+
+
+def _merge_mapping(tables: Sequence[Table], columns: Sequence[Columns], frozen: Scope | None) -> dict[str, str]:
+    """Heading → role over all files; a heading that meant something else when the campaign began is refused."""
+    mapping = dict(frozen.mapping) if frozen is not None else {}
+    for table, assigned in zip(tables, columns, strict=True):
+        for heading, role in assigned.mapping.items():
+            before = mapping.setdefault(heading, role)
+            if before != role:
+                when = "in this campaign so far" if frozen is not None else "in another file of this run"
+                raise UsageError(
+                    f"{table.name}: the heading {heading!r} would be the {role}, but it was the {before} {when}."
+                    f" Rename the heading, or say what it is with --map {before}={heading!r}."
+                )
+    return mapping
+
+
+def _region(options: Options, frozen: Scope | None) -> str | None:
+    region = options.region.upper() if options.region is not None else None
+    if region is not None and (problem := region_problem(region)) is not None:
+        raise SettingsError(f"--region: {problem}")
+    if frozen is None:
+        return region
+    if region is not None and region != frozen.region:
+        raise UsageError(
+            f"--region {region}: the campaign {frozen.campaign!r} reads mobiles with"
+            f" {'the region ' + frozen.region if frozen.region else 'no region'}; another would change who is who."
+        )
+    return frozen.region
+
+
+def _identify_by(
+    columns: Sequence[Columns], options: Options, frozen: Scope | None, asker: Asker
+) -> tuple[Kind, ...]:
+    """Which identifier is sent: frozen, told, the only one there is, or asked."""
+    kinds = tuple(dict.fromkeys(kind for assigned in columns for kind in assigned.kinds))
+    told = options.kinds
+    if frozen is not None:
+        if told and told != frozen.identify_by:
+            raise UsageError(
+                f"--identify-by {','.join(told)}: the campaign {frozen.campaign!r} identifies customers by"
+                f" {','.join(frozen.identify_by)}, and that is fixed with its first run."
+            )
+        return frozen.identify_by
+    if told:
+        return told
+    if len(kinds) == 1:
+        return kinds
+    names = ", ".join(kinds)
+    if asker.choose is not None:
+        answer = asker.choose(f"The file has several identifiers ({names}). Which one is sent to the API", kinds[0])
+        if answer not in kinds:
+            raise UsageError(f"{answer!r} is none of {names}.")
+        return (Kind(answer),)
+    raise UsageError(
+        f"The file has several identifiers ({names}): say which one is sent to the API, for example --identify-by {kinds[0]}"
+    )
+
+

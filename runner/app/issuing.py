@@ -1,0 +1,560 @@
+"""The commands that plan and issue: plan, run, resume, abandon."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+
+from runner.adapters.ledger.files import LedgerFile
+from runner.adapters.ledger.locks import OrgLock, ScopeLock
+from runner.adapters.ledger.recovery import recover_scope
+from runner.adapters.ledger.runs import (
+    UNFINISHED,
+    RunCounts,
+    RunFacts,
+    RunState,
+    count_run,
+    find_run,
+    newest_head,
+    newest_run,
+    set_run_state,
+    unfinished_run_of,
+)
+from runner.adapters.ledger.scopes import Frozen, Org, Scope, freeze_scope, newest_scope
+from runner.adapters.ledger.staging import Campaign, NewRun, PlanChanged, Staging
+from runner.adapters.report_files import check_out_folder
+from runner.app.intake import Asker, Intake, take_in
+from runner.app.running import Ended, execute, finish
+from runner.app.workplace import (
+    REHEARSAL,
+    Api,
+    Place,
+    code_table,
+    open_ledger,
+    open_org,
+    owner_of_process,
+    place_of,
+    real_api,
+    rehearsal_api,
+)
+from runner.core.identity import IDENTITY_VERSION
+from runner.core.keys import scope_key
+from runner.core.planning import Overlap, Plan
+from runner.errors import InputRefused, UsageError
+from runner.ports import Clock, Progress
+from runner.settings import Options, resolve
+
+NOT_REMEMBERED = frozenset({"yes", "plan", "fresh", "same_org", "json", "progress", "unfinished", "limit"})
+"""Options that belong to one execution and are not taken over by `resume`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan as it is shown. `code`: consent to exactly this. `unfinished`: the campaign's run that comes first."""
+
+    plan: Plan
+    code: str
+    intake: Intake
+    org: Org
+    rehearsal: bool
+    unfinished: RunFacts | None
+    rate: str | None
+    cap: int | None
+    concurrency: int
+
+
+class Conversation:
+    """What the commands say to and ask of a person; the command line implements it. Nobody there: `present` is False."""
+
+    present: bool = False
+
+    def show_plan(self, planned: Planned) -> None:
+        """Show what a run would do."""
+
+    def show_resume(self, run: RunFacts, counts: RunCounts) -> None:
+        """Show what is left of an unfinished run, and whose it is."""
+
+    def note(self, sentence: str) -> None:
+        """Say something worth a line."""
+
+    def confirm(self, question: str) -> bool:
+        """Yes or no; only asked when somebody is present."""
+        del question
+        return False
+
+    def choose(self, question: str, suggestion: str) -> str:
+        """A word; only asked when somebody is present."""
+        del question
+        return suggestion
+
+    @contextmanager
+    def watching(self) -> Iterator[Progress]:
+        """Watch a run while it is live."""
+        raise NotImplementedError
+        yield
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A command as it came: the flags given, the environment, the settings file, and the options that they make."""
+
+    options: Options
+    flags: Mapping[str, Any]
+    environment: Mapping[str, str]
+    settings: Path
+
+
+def plan_files(paths: Sequence[Path], request: Request, *, clock: Clock, conversation: Conversation) -> Planned:
+    """Read, validate and compare; send nothing and change nothing.
+
+    Raises:
+        UsageError, InputRefused and their kin: as the errors say.
+    """
+    options = request.options
+    place = place_of(options, request.environment)
+    with ExitStack() as stack:
+        if place.rehearsal:
+            api = stack.enter_context(rehearsal_api(options, place))
+            ledger = open_ledger(place, clock)
+        else:
+            ledger = open_ledger(place, clock)
+            api = real_api(options, request.environment)
+        org = open_org(ledger, options)
+        staging = stack.enter_context(Staging(ledger))
+        intake = take_in(paths, staging, ledger=ledger, org=org, options=options, asker=_asker(conversation))
+        _check_same_org(ledger, org, intake.scope, api, options)
+        plan = staging.plan(
+            _campaign(org, intake, intake.scope),
+            identify_by=intake.identify_by,
+            duplicates=options.duplicates_rule,
+            overlap=options.overlap_rule,
+        )
+        return _planned(plan, intake, org, ledger, api, options)
+
+
+def run_files(
+    paths: Sequence[Path], request: Request, *, clock: Clock, conversation: Conversation
+) -> tuple[Planned, Ended]:
+    """Plan, get consent, load, issue, report.
+
+    Raises:
+        UsageError, InputRefused, LockHeld, Fatal and their kin: as the errors say.
+    """
+    options = request.options
+    place = place_of(options, request.environment)
+    with ExitStack() as stack:
+        if place.rehearsal:
+            api = stack.enter_context(rehearsal_api(options, place))
+            ledger = open_ledger(place, clock)
+        else:
+            ledger = open_ledger(place, clock)
+            api = real_api(options, request.environment)
+        org = open_org(ledger, options)
+        if not ledger.rehearsal:
+            check_out_folder(options.out, org.key, ledger.ledger_id, newest_head(ledger))
+        staging = stack.enter_context(Staging(ledger))
+        intake = take_in(paths, staging, ledger=ledger, org=org, options=options, asker=_asker(conversation))
+        overrides: list[dict[str, object]] = []
+        if _check_same_org(ledger, org, intake.scope, api, options):
+            overrides.append(_override("same_org", clock))
+        lock = stack.enter_context(
+            ScopeLock.acquire(
+                ledger.path, org=org.key, campaign=scope_key(intake.campaign), shown=intake.campaign, wall=clock.wall
+            )
+        )
+        if intake.scope is not None:
+            recover_scope(ledger, intake.scope.id)
+            _deal_with_unfinished(ledger, intake, org, api, request, clock, conversation)
+        planned, overlap = _agree(staging, intake, org, ledger, api, options, conversation)
+        frozen = Frozen(
+            url=api.url,
+            credentials=api.fingerprint,
+            identity_version=IDENTITY_VERSION,
+            identify_by=intake.identify_by,
+            region=intake.region,
+            mapping=intake.mapping,
+        )
+        if planned.plan.overlaps and overlap is Overlap.ALLOW:
+            overrides.append(_override("overlap", clock))
+        scope = freeze_scope(ledger, org, intake.campaign, frozen, at=clock.wall())
+        run = _load(staging, planned, scope, org, ledger, options, overlap, overrides, clock, conversation)
+        lock.name_run(run.name)
+        with conversation.watching() as progress:
+            ended = execute(ledger, run, options=options, api=api, clock=clock, progress=progress)
+        return planned, ended
+
+
+def resume_run(
+    name: str | None, request: Request, *, clock: Clock, conversation: Conversation
+) -> Ended:
+    """Go on with an unfinished run, without its file.
+
+    Raises:
+        UsageError: there is nothing to resume, or nobody consents. LockHeld: another process is at it.
+    """
+    place = place_of(request.options, request.environment, run=name)
+    with ExitStack() as stack:
+        ledger = open_ledger(place, clock)
+        run = _find_unfinished(ledger, name, request.options)
+        counts = count_run(ledger, run.id)
+        if run.state not in UNFINISHED and not counts.open_orders:
+            raise UsageError(
+                f"The run {run.name} is {run.state.value}: nothing of it is left to ask.",
+                next_command="coupon-runner run FILE… to start a new one",
+            )
+        options = _remembered(run, request)
+        api = _api_of(stack, place, options, request)
+        stack.enter_context(
+            ScopeLock.acquire(
+                ledger.path,
+                org=run.org_key,
+                campaign=run.campaign_key,
+                run=run.name,
+                shown=run.campaign,
+                wall=clock.wall,
+            )
+        )
+        recover_scope(ledger, run.scope_id)
+        run = _reread(ledger, run)
+        counts = count_run(ledger, run.id)
+        conversation.show_resume(run, counts)
+        if not options.yes and counts.open_orders:
+            if not conversation.present:
+                raise UsageError(f"Nobody is here to agree: add --yes to go on with {run.name}.")
+            if not conversation.confirm(f"Go on with {counts.missing:,} coupons?"):
+                raise InputRefused("Not agreed: nothing was sent.")
+        with conversation.watching() as progress:
+            return execute(ledger, run, options=options, api=api, clock=clock, progress=progress)
+
+
+def abandon_run(name: str, why: str, request: Request, *, clock: Clock) -> Ended:
+    """End an unfinished run for good; what it issued and what is in doubt stays as it is.
+
+    Raises:
+        UsageError: no such run, or it has ended. LockHeld: a process is running it.
+    """
+    place = place_of(request.options, request.environment, run=name)
+    ledger = open_ledger(place, clock)
+    run = find_run(ledger, name)
+    if run is None:
+        raise UsageError(f"The ledger knows no run {name!r}; list them with: coupon-runner runs")
+    with ScopeLock.acquire(
+        ledger.path, org=run.org_key, campaign=run.campaign_key, run=run.name, shown=run.campaign, wall=clock.wall
+    ):
+        run = _reread(ledger, run)
+        if run.state not in UNFINISHED:
+            raise UsageError(f"The run {run.name} has ended already ({run.state.value}).")
+        ended = finish(ledger, run, codes=code_table(request.options), clock=clock)
+        set_run_state(
+            ledger,
+            run,
+            RunState.ABANDONED,
+            at=clock.wall(),
+            exit_code=ended.exit_code,
+            exit_codes=ended.codes,
+            reason=why,
+            override={**_override("abandon", clock), "why": why},
+        )
+        return ended
+
+
+# ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _asker(conversation: Conversation) -> Asker:
+    return Asker(choose=conversation.choose if conversation.present else None)
+
+
+def _campaign(org: Org, intake: Intake, scope: Scope | None) -> Campaign:
+    return Campaign(
+        org_key=org.key,
+        campaign_key=scope_key(intake.campaign),
+        org_id=org.id,
+        scope_id=scope.id if scope is not None else None,
+    )
+
+
+def _override(what: str, clock: Clock) -> dict[str, object]:
+    return {"what": what, "at": clock.wall(), **owner_of_process()}
+
+
+def _check_same_org(ledger: LedgerFile, org: Org, scope: Scope | None, api: Api, options: Options) -> bool:
+    """Whether `--same-org` was needed: the address or the credentials are not those that the org was last reached by."""
+    if ledger.rehearsal:
+        return False
+    last = scope if scope is not None and scope.runs else newest_scope(ledger, org)
+    if last is None or (last.url == api.url and last.credentials == api.fingerprint):
+        return False
+    what = [word for word, changed in (("address", last.url != api.url), ("credentials", last.credentials != api.fingerprint)) if changed]
+    if not options.same_org:
+        raise UsageError(
+            f"The {' and the '.join(what)} of the API changed since the last run of {org.name} ({last.url} before, {api.url} now)."
+            " If these are still the same organisation's customers, say so with --same-org; else use another --org."
+        )
+    return True
+
+
+def _planned(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Api, options: Options) -> Planned:
+    rate = options.parsed_rate(loopback=api.loopback)
+    return Planned(
+        plan=plan,
+        code=_plan_code(plan, intake, org, ledger, api, options),
+        intake=intake,
+        org=org,
+        rehearsal=ledger.rehearsal,
+        unfinished=unfinished_run_of(ledger, intake.scope.id) if intake.scope is not None else None,
+        rate=options.rate if options.rate is not None else ("100/m" if rate is not None else None),
+        cap=options.max_coupons,
+        concurrency=options.concurrency,
+    )
+
+
+def _plan_code(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Api, options: Options) -> str:
+    """Covers the files' bytes, all resolved options, caps, and every order with its target and what is missing."""
+    resolved = options.model_dump(mode="json", by_alias=True, exclude={"yes", "plan", "fresh", "json_output", "progress", "out"})
+    content = {
+        "files": [file["sha256"] for file in intake.files],
+        "org": org.key,
+        "campaign": scope_key(intake.campaign),
+        "identify_by": list(intake.identify_by),
+        "region": intake.region,
+        "mapping": intake.mapping,
+        "url": "" if ledger.rehearsal else api.url,
+        "options": resolved,
+        "ledger": ledger.ledger_id,
+        "totals": [plan.rows, plan.rejected, plan.orders, plan.target, plan.missing, plan.skipped],
+        "overlaps": [[one.where, one.orders] for one in plan.overlaps],
+        "orders": plan.digest,
+    }
+    digest = blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=5).hexdigest()
+    return f"{REHEARSAL if ledger.rehearsal else 'plan'}-{digest}"
+
+
+def _deal_with_unfinished(
+    ledger: LedgerFile,
+    intake: Intake,
+    org: Org,
+    api: Api,
+    request: Request,
+    clock: Clock,
+    conversation: Conversation,
+) -> None:
+    """The campaign's unfinished run comes first: its rest is issued, or it is abandoned, or this run is refused."""
+    if intake.scope is None:
+        return
+    unfinished = unfinished_run_of(ledger, intake.scope.id)
+    if unfinished is None:
+        return
+    counts = count_run(ledger, unfinished.id)
+    if not counts.open_orders:
+        finish(ledger, unfinished, codes=code_table(request.options), clock=clock)
+        return
+    choice = request.options.unfinished
+    if choice is None and intake.of_ours:
+        choice = "resume"
+    if choice is None and conversation.present and not request.options.yes:
+        conversation.show_resume(unfinished, counts)
+        choice = conversation.choose("First its rest (resume), never its rest (abandon), or stop here (refuse)", "resume")  # type: ignore[assignment]
+    if choice == "refuse":
+        raise InputRefused(
+            f"The campaign has an unfinished run, {unfinished.name} ({counts.missing:,} coupons left).",
+            next_command=f"coupon-runner resume {unfinished.name}",
+        )
+    if choice == "abandon":
+        if intake.of_ours:
+            raise UsageError("Lines that we wrote are a part of their campaign and abandon nothing: leave --unfinished out.")
+        finish(ledger, unfinished, codes=code_table(request.options), clock=clock)
+        override = {**_override("abandon", clock), "why": "--unfinished abandon"}
+        set_run_state(ledger, unfinished, RunState.ABANDONED, at=clock.wall(), reason="--unfinished abandon", override=override)
+        return
+    if choice not in (None, "resume"):
+        raise UsageError(f"{choice!r} is none of resume, abandon, refuse.")
+    options = _remembered(unfinished, request)
+    if not (request.options.yes or request.options.plan or conversation.present):
+        raise UsageError(f"Nobody is here to agree: add --yes to go on with the unfinished run {unfinished.name} first.")
+    conversation.note(f"first the rest of the unfinished run {unfinished.name}: {counts.missing:,} coupons")
+    with conversation.watching() as progress:
+        ended = execute(ledger, unfinished, options=options, api=api, clock=clock, progress=progress)
+    if ended.stop is not None:
+        raise _StoppedFirst(ended)
+
+
+class _StoppedFirst(UsageError):
+    """The unfinished run that came first was stopped: the new file was not begun."""
+
+    def __init__(self, ended: Ended) -> None:
+        why = ended.stop.message if ended.stop is not None else "it was stopped"
+        super().__init__(
+            f"The unfinished run {ended.run.name} comes first and stopped again ({why}); the new file was not begun.",
+            next_command=f"coupon-runner resume {ended.run.name}",
+        )
+        self.exit_code = ended.exit_code
+
+
+def _agree(
+    staging: Staging,
+    intake: Intake,
+    org: Org,
+    ledger: LedgerFile,
+    api: Api,
+    options: Options,
+    conversation: Conversation,
+) -> tuple[Planned, Overlap]:
+    """Plan, settle the question of overlap, show, and get consent."""
+    overlap = options.overlap_rule
+    campaign = _campaign(org, intake, intake.scope)
+
+    def decide(rule: Overlap) -> Planned:
+        plan = staging.plan(
+            campaign, identify_by=intake.identify_by, duplicates=options.duplicates_rule, overlap=rule
+        )
+        return _planned(plan, intake, org, ledger, api, options)
+
+    planned = decide(overlap)
+    if planned.plan.rows == planned.plan.rejected:
+        conversation.show_plan(planned)
+        raise InputRefused("No row of the input is valid: nothing was sent. Correct the rows and run again.")
+    conversation.show_plan(planned)
+    if planned.plan.overlaps and overlap in (Overlap.ASK, Overlap.REFUSE):
+        if overlap is Overlap.REFUSE or not conversation.present or options.plan is not None:
+            count = sum(one.orders for one in planned.plan.overlaps)
+            raise InputRefused(
+                f"{count:,} customers hold the same series from another campaign of {org.name} already (listed above)."
+                " Decide with --overlap skip (leave them out) or --overlap allow (issue again); nothing was sent."
+            )
+        answer = conversation.choose("These customers hold the series already: skip, allow or refuse", "skip")
+        if answer not in (Overlap.SKIP, Overlap.ALLOW):
+            raise InputRefused("Overlap refused: nothing was sent.")
+        overlap = Overlap(answer)
+        planned = decide(overlap)
+        conversation.show_plan(planned)
+    _consent(planned, options, conversation)
+    return planned, overlap
+
+
+def _consent(planned: Planned, options: Options, conversation: Conversation) -> None:
+    if options.plan is not None:
+        if options.plan != planned.code:
+            raise InputRefused(
+                f"The plan {options.plan} is stale: file, options, ledger or series are no longer what was planned"
+                f" (now: {planned.code}). Look at the new plan; nothing was sent."
+            )
+        return
+    if not planned.plan.missing:
+        return
+    if conversation.present:
+        if options.yes or conversation.confirm(f"Issue {planned.plan.missing:,} coupons to {_customers(planned)}?"):
+            return
+        raise InputRefused("Not agreed: nothing was sent.")
+    if not options.yes:
+        raise UsageError("Nobody is here to agree: add --yes and --max-coupons N, or --plan CODE from `coupon-runner plan`.")
+    if options.max_coupons is None and not planned.rehearsal:
+        raise UsageError(
+            f"Without a terminal --yes needs a cap: add --max-coupons N (the plan issues {planned.plan.missing:,}),"
+            " or use --plan CODE."
+        )
+
+
+def _customers(planned: Planned) -> str:
+    orders = sum(one.orders for one in planned.plan.series)
+    return f"{orders:,} orders" if orders != 1 else "1 order"
+
+
+def _load(
+    staging: Staging,
+    planned: Planned,
+    scope: Scope,
+    org: Org,
+    ledger: LedgerFile,
+    options: Options,
+    overlap: Overlap,
+    overrides: list[dict[str, object]],
+    clock: Clock,
+    conversation: Conversation,
+) -> RunFacts:
+    """Load what was agreed. Comparing and loading are one step per org: if anything moved since, it is compared again."""
+    intake = planned.intake
+    campaign = _campaign(org, intake, scope)
+    name = _run_name(intake.campaign, clock.wall(), rehearsal=ledger.rehearsal)
+    new = NewRun(
+        name=name,
+        started=clock.wall(),
+        args={
+            **options.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+            "region": intake.region,
+            "identify_by": list(intake.identify_by),
+        },
+        files=list(intake.files),
+        owner={**owner_of_process(), "since": clock.wall()},
+        out=str(options.out.absolute()),
+        overrides=overrides,
+    )
+    plan = planned.plan
+    with OrgLock.acquire(ledger.path, org=org.key, run=name, wall=clock.wall):
+        for _ in range(10):
+            try:
+                staging.load(new, campaign, plan)
+                break
+            except PlanChanged:
+                plan = staging.plan(
+                    campaign, identify_by=intake.identify_by, duplicates=options.duplicates_rule, overlap=overlap
+                )
+            if (plan.digest, plan.overlaps) != (planned.plan.digest, planned.plan.overlaps):
+                raise InputRefused(
+                    "While the plan was being agreed on, another run changed what it would issue. Look at the new plan and"
+                    " agree again; nothing was sent."
+                )
+        else:
+            raise InputRefused("Customers kept changing while the file was being loaded; nothing was sent. Run again.")
+    conversation.note(f"run {name}")
+    run = find_run(ledger, name)
+    assert run is not None  # noqa: S101 - loaded above
+    return run
+
+
+def _run_name(campaign: str, at: float, *, rehearsal: bool) -> str:
+    """Sorts by time; begins with REHEARSAL where nothing is real."""
+    stamp = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
+    slug = re.sub(r"[^a-z0-9]+", "-", scope_key(campaign))[:30].strip("-") or "campaign"
+    return f"{REHEARSAL + '-' if rehearsal else ''}{stamp}-{slug}-{secrets.token_hex(3)}"
+
+
+def _find_unfinished(ledger: LedgerFile, name: str | None, options: Options) -> RunFacts:
+    if name is not None:
+        run = find_run(ledger, name)
+        if run is None:
+            raise UsageError(f"The ledger knows no run {name!r}; list them with: coupon-runner runs")
+        return run
+    org = open_org(ledger, options)
+    run = newest_run(ledger, org_id=org.id, unfinished=True)
+    if run is None:
+        raise UsageError(f"Nothing to resume: no run of {org.name} is unfinished.", next_command="coupon-runner run FILE…")
+    return run
+
+
+def _reread(ledger: LedgerFile, run: RunFacts) -> RunFacts:
+    return find_run(ledger, run.name) or run
+
+
+def _remembered(run: RunFacts, request: Request) -> Options:
+    """The options that a run was begun with, under whatever is given now."""
+    remembered = {name: value for name, value in run.args.items() if name not in NOT_REMEMBERED}
+    remembered["out"] = run.out
+    return resolve({**remembered, **request.flags}, request.environment, request.settings)
+
+
+def _api_of(stack: ExitStack, place: Place, options: Options, request: Request) -> Api:
+    if place.rehearsal:
+        return stack.enter_context(rehearsal_api(options, place))
+    return real_api(options, request.environment)
+

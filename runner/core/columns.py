@@ -1,0 +1,272 @@
+"""Which heading is which: the roles of a table's columns, found by synonyms or told by `--map`, never guessed.
+
+A customer id or user id is not an externalId until somebody says so. Files that we wrote are recognised by their `_ref`
+column; the columns that we added to them are not part of the person's table.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from runner.core.model import Kind
+from runner.core.neutralising import restore
+from runner.core.refs import REF_COLUMN
+from runner.core.trimming import trim
+
+SERIES_COLUMN = "_series"
+
+ADDED_COLUMNS = (
+    *("_file", "_row", "_sheet", SERIES_COLUMN, "_status", "_target", "_issued", "_issued_before", "_missing"),
+    *("_in_doubt", "_revoked", "_codes", "_coupon_ids", "_error_code", "_error_message", "_advice", "_attempts"),
+    *("_first_sent", "_last_answer", "_request_id", REF_COLUMN),
+)
+"""The headings that our files add to the person's own, in their order."""
+
+
+class Role(StrEnum):
+    """What a column is for. The value is the word that `--map` takes; nobody maps `_ref`."""
+
+    MOBILE = "mobile"
+    EMAIL = "email"
+    EXTERNAL_ID = "externalId"
+    SERIES = "series_id"
+    COUNT = "count"
+    REF = REF_COLUMN
+
+
+IDENTIFIERS: Mapping[Role, Kind] = MappingProxyType(
+    {Role.MOBILE: Kind.MOBILE, Role.EMAIL: Kind.EMAIL, Role.EXTERNAL_ID: Kind.EXTERNAL_ID}
+)
+"""The roles that name a customer, in the order in which a row's identifiers are listed."""
+
+MAPPABLE = tuple(role for role in Role if role is not Role.REF)
+
+SYNONYMS: Mapping[Role, tuple[str, ...]] = MappingProxyType(
+    {
+        Role.MOBILE: (
+            *("mobile", "mobiles", "mobile no", "mobile num", "mobile number", "mobile phone", "mobile phone no"),
+            *("mobile phone number", "mob", "mob no", "phone", "phones", "phone no", "phone num", "phone number"),
+            *("ph", "ph no", "ph number", "telephone", "telephone no", "telephone number", "tel", "tel no", "cell"),
+            *("cell no", "cell number", "cell phone", "cell phone no", "cell phone number", "handphone", "msisdn"),
+            *("contact no", "contact number", "customer mobile", "customer mobile no", "customer mobile number"),
+            *("customer phone", "customer phone no", "customer phone number", "id mobile"),
+        ),
+        Role.EMAIL: (
+            *("email", "emails", "email id", "email ids", "email address", "email addr", "mail", "mail id"),
+            *("mail address", "customer email", "customer email id", "customer email address", "id email"),
+        ),
+        Role.EXTERNAL_ID: (
+            *("external id", "external ids", "externalid", "ext id", "external customer id", "external cust id"),
+            *("ext customer id", "ext cust id", "customer external id", "cust external id", "external identifier"),
+            *("id external",),
+        ),
+        Role.SERIES: (
+            *("series", "series id", "series ids", "series no", "series number", "coupon series", "coupon series id"),
+            *("coupon series ids", "coupon series no", "coupon series number", "id series"),
+        ),
+        Role.COUNT: (
+            *("count", "qty", "quantity", "coupons", "coupon count", "coupons count", "coupon qty", "coupon quantity"),
+            *("no of coupons", "number of coupons", "num of coupons", "num coupons", "nos", "how many"),
+        ),
+        Role.REF: (),
+    }
+)
+"""Headings that mean a role whatever their case, blanks, dots and dashes."""
+
+ASKED_ABOUT = (
+    "customer id",
+    "cust id",
+    "user id",
+    "id",
+    "customer",
+    "member id",
+    "loyalty id",
+    "card no",
+    "card number",
+)
+"""Headings that may or may not be an externalId: a person says so with `--map`, nobody assumes it."""
+
+
+def _squeeze(heading: str) -> str:
+    return "".join(sign for sign in unicodedata.normalize("NFKC", heading).casefold() if sign.isalnum())
+
+
+_ROLES = {_squeeze(word): role for role, words in SYNONYMS.items() for word in words}
+_UNCERTAIN = frozenset(map(_squeeze, ASKED_ABOUT))
+_MAP_WORDS = {_squeeze(role): role for role in MAPPABLE} | {"series": Role.SERIES}
+_ADDED = frozenset(ADDED_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The columns of one table, understood.
+
+    `headers`: as the person wrote them. `roles`: role → index. `originals`: the indexes of the person's own columns,
+    in order (all but those that we added to a file of ours). `added`: our heading → index. `ours`: we wrote the file.
+    `uncertain`: headings that were not used because nobody said what they are.
+    """
+
+    headers: tuple[str, ...]
+    roles: Mapping[Role, int]
+    originals: tuple[int, ...]
+    added: Mapping[str, int]
+    ours: bool
+    uncertain: tuple[str, ...]
+
+    @property
+    def original_headers(self) -> tuple[str, ...]:
+        """The headings of `Row.cells`."""
+        return tuple(self.headers[index] for index in self.originals)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of identifier that the table has a column for."""
+        return tuple(kind for role, kind in IDENTIFIERS.items() if role in self.roles)
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """Heading → role, as the campaign freezes it: `_ref` is not part of it."""
+        return {self.headers[index]: str(role) for role, index in self.roles.items() if role is not Role.REF}
+
+
+def role_of(heading: str) -> Role | None:
+    """The role that a heading means by itself, else None."""
+    return _ROLES.get(_squeeze(heading))
+
+
+def is_ours(headers: Sequence[str]) -> bool:
+    """True when a table with these headings was written by this program: it has a `_ref` column."""
+    return any(trim(heading) == REF_COLUMN for heading in headers)
+
+
+def assign_columns(headers: Sequence[str], mapping: Mapping[str, str]) -> Columns | list[str]:
+    """Give each role its column, or list every reason why that is not possible, each a sentence for a person.
+
+    `mapping` is `--map`: role → heading. What is told wins over what a heading means; all else that bears a role's
+    synonym is then just a column. `series` is accepted for `series_id`.
+    """
+    ours = is_ours(headers)
+    headers = tuple(map(restore, headers) if ours else headers)
+    names = tuple(map(trim, headers))
+    added: dict[str, int] = {}
+    problems: list[str] = []
+    if ours:
+        for index, name in enumerate(names):
+            if name in _ADDED and added.setdefault(name, index) != index:
+                problems.append(
+                    f"The column '{name}' of our own is there twice (columns {added[name] + 1} and "
+                    f"{index + 1}): delete the one that was pasted in."
+                )
+    originals = tuple(index for index, name in enumerate(names) if not (ours and name in _ADDED))
+    roles, told, unmapped = _told(names, originals, mapping)
+    problems += unmapped
+    found: dict[Role, list[int]] = {}
+    for index in originals:
+        role = role_of(names[index])
+        if role is not None and role not in told and index not in roles.values():
+            found.setdefault(role, []).append(index)
+    for role, indexes in found.items():
+        if len(indexes) > 1:
+            problems.append(_several(role, indexes, names))
+        else:
+            roles[role] = indexes[0]
+    if ours:
+        roles[Role.REF] = added[REF_COLUMN]
+    uncertain = tuple(
+        names[index] for index in originals if _squeeze(names[index]) in _UNCERTAIN and index not in roles.values()
+    )
+    known = told | set(found) | set(roles)
+    if not known & set(IDENTIFIERS):
+        problems.append(_nobody(names, uncertain))
+    if problems:
+        return problems
+    return Columns(
+        headers=headers,
+        roles=MappingProxyType(dict(sorted(roles.items(), key=lambda item: list(Role).index(item[0])))),
+        originals=originals,
+        added=MappingProxyType(added),
+        ours=ours,
+        uncertain=uncertain,
+    )
+
+
+def _told(
+    names: Sequence[str], originals: Sequence[int], mapping: Mapping[str, str]
+) -> tuple[dict[Role, int], set[Role], list[str]]:
+    """(roles that `--map` settles, roles that it names, problems of `--map`)."""
+    roles: dict[Role, int] = {}
+    told: set[Role] = set()
+    problems: list[str] = []
+    for word, heading in mapping.items():
+        role = _MAP_WORDS.get(_squeeze(word))
+        if role is None:
+            problems.append(f"--map does not know '{word}'. It takes {', '.join(MAPPABLE)}.")
+            continue
+        if role in told:
+            problems.append(f"--map names {role} more than once. Give it one heading.")
+            continue
+        told.add(role)
+        wanted = trim(heading)
+        fits = [i for i in originals if names[i] == wanted]
+        fits = fits or [i for i in originals if _squeeze(wanted) and _squeeze(names[i]) == _squeeze(wanted)]
+        if not fits:
+            problems.append(
+                f'--map {role}="{heading}": the file has no such heading. Its headings are {_listed(names, originals)}.'
+            )
+        elif len(fits) > 1:
+            problems.append(
+                f'--map {role}="{heading}": {len(fits)} columns bear this heading ({_where(fits)}). '
+                "Rename all but one of them in the file."
+            )
+        elif (other := next((r for r, i in roles.items() if i == fits[0]), None)) is not None:
+            problems.append(f"--map gives the column '{heading}' to {other} and to {role}. A column has one role.")
+        else:
+            roles[role] = fits[0]
+    return roles, told, problems
+
+
+def _several(role: Role, indexes: Sequence[int], names: Sequence[str]) -> str:
+    shown = " and ".join(f"'{names[index]}' (column {index + 1})" for index in indexes)
+    if len({names[index] for index in indexes}) < len(indexes):
+        return f"More than one column could be {role}: {shown}. Rename or delete the one that is not meant."
+    return f'More than one column could be {role}: {shown}. Say which with --map {role}="{names[indexes[0]]}".'
+
+
+def _looks_like_data(name: str) -> bool:
+    return "@" in name or sum(sign.isdecimal() for sign in name) >= 5
+
+
+def _nobody(names: Sequence[str], uncertain: Sequence[str]) -> str:
+    if any(map(_looks_like_data, names)):
+        return (
+            "No column names the customer, and the first line looks like a row instead of headings: it holds a number "
+            "or an address. Put a line with headings above it, such as mobile,series_id,count."
+        )
+    if uncertain:
+        return (
+            f"No column names the customer for certain. '{uncertain[0]}' may be the id of another system: if it is the "
+            f'externalId, say so with --map externalId="{uncertain[0]}"; otherwise add a column mobile, email or '
+            "externalId."
+        )
+    return (
+        "No column names the customer (mobile, email or externalId). The headings are "
+        f'{_listed(names, range(len(names)))}. Say which is which, for example --map mobile="Heading".'
+    )
+
+
+def _listed(names: Sequence[str], indexes: Sequence[int]) -> str:
+    # A heading that looks like data may be a customer's, who is never named in a message.
+    shown = [
+        "(a number or an address)" if _looks_like_data(names[index]) else f"'{names[index]}'"
+        for index in indexes
+        if names[index]
+    ]
+    return ", ".join(shown) if shown else "all blank"
+
+
+def _where(indexes: Sequence[int]) -> str:
+    return ", ".join(f"column {index + 1}" for index in indexes)

@@ -1,0 +1,127 @@
+"""What the engine needs from outside, as small protocols. Each has a real adapter and a fake, under one contract suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from runner.core.model import CallStart, Exchange, Order, Reason, Settlement
+
+
+class Ledger(Protocol):
+    """The durable truth of every order, call and coupon, as the engine uses it while a run is live.
+
+    `settle`, `close_order` and `set_series` are queued and applied first-in-first-out in the same writer as `begin`:
+    a later `begin` that returned implies that they are durable. Every method raises `errors.LedgerFailed`
+    once the writer has failed; nothing may be sent after that.
+    """
+
+    async def open_series(self, run: int) -> Mapping[int, int]:
+        """Coupons still missing of the run's open orders, by series."""
+        ...
+
+    async def open_orders(self, run: int, series: int, after: int, limit: int) -> Sequence[Order]:
+        """The next open orders of one series of a run by ascending id: not closed, target > issued + held, id > `after`."""
+        ...
+
+    async def order(self, order_id: int) -> Order:
+        """One order as it stands after everything queued so far; after a merge, the order that survived."""
+        ...
+
+    async def begin(self, start: CallStart) -> bool:
+        """Durably record a call as sending and hold its quantity; True once it is synced to disk.
+
+        False, and nothing recorded, when the order no longer misses that many coupons, is closed or was merged away:
+        the caller reads the order again.
+        """
+        ...
+
+    def settle(self, settlement: Settlement) -> None:
+        """Record what became of a call: state, coupons, what stays held, names learnt. Applied exactly once.
+
+        A settlement that finds no call in state sending (or in doubt, for a late answer) is a fatal failure.
+        """
+        ...
+
+    def close_order(self, run: int, order_id: int, reason: Reason) -> None:
+        """Ask no more for an order in this run, and why."""
+        ...
+
+    def set_series(self, run: int, series: int, state: str, reason: Reason | None) -> None:
+        """Record that a series is open, parked, closed or exhausted in this run, and why."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when everything queued so far is durable."""
+        ...
+
+
+class CouponApi(Protocol):
+    """The one call that issues, and the reads beside it. Never retries, never follows a redirect, never interprets."""
+
+    async def issue(self, *, call_key: str, series: int, count: int, kind: str, value: str) -> Exchange:
+        """Post one call. Returns what was seen whatever happens; raises nothing but cancellation."""
+        ...
+
+    async def read_series(self, series: Sequence[int]) -> Exchange:
+        """GET the series' settings: used to probe whether the API answers."""
+        ...
+
+    async def refresh_credentials(self, *, seen: str | None) -> bool:
+        """Get a fresh token unless a newer one than `seen` is there already. False: the API refuses the credentials."""
+        ...
+
+    def credentials_version(self) -> str | None:
+        """Which token calls are sent under now; None for Basic, which cannot be refreshed."""
+        ...
+
+
+class Clock(Protocol):
+    """Monotonic seconds, wall time and sleep. A virtual one drives the tests."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the epoch, UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    def chance(self) -> float:
+        """A uniform number in [0, 1): the only source of jitter."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """The state of a live run for whoever shows it. Coupons, except `calls` (answered POSTs) and `rejected_orders`.
+
+    `waiting`: series that are parked, each with the reason's code. `state`: issuing, pausing, throttled, finishing.
+    """
+
+    target: int
+    issued: int
+    in_doubt: int
+    missing: int
+    failed_orders: int
+    calls: int
+    calls_per_second: float
+    eta_seconds: float | None
+    waiting: tuple[tuple[int, str], ...]
+    state: str
+    in_flight: int
+
+
+class Progress(Protocol):
+    """Whoever watches a run: a bar, plain lines, nothing."""
+
+    def beat(self, beat: Beat) -> None:
+        """A new state of the run, at most a few times a second."""
+        ...
+
+    def say(self, message: str) -> None:
+        """One event worth a line: a series parked, a pause, a token renewed."""
+        ...

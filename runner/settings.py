@@ -1,0 +1,274 @@
+"""Flags, environment and settings file → one frozen value. Built once at the edge; nothing reads the environment later.
+
+Precedence: flag > environment (`COUPON_RUNNER_<FLAG>`) > settings of the org > settings file > default. Unknown keys are
+errors, and all problems are reported together. Secrets come from the environment or from files that it names, only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from platformdirs import PlatformDirs
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from runner.core.model import Kind
+from runner.core.pacing import Rate, parse_rate
+from runner.core.planning import Duplicates, Overlap
+from runner.errors import SettingsError
+
+PREFIX = "COUPON_RUNNER_"
+
+SECRETS = ("API_KEY", "API_SECRET", "API_USER", "API_PASSWORD")
+"""Credentials, each with a `…_FILE` twin; never a flag, never in the settings file."""
+
+REAL_RATE = "100/m"
+"""The default pace of a real host: what demo and testing clusters allow (API.md, Limits)."""
+
+_DIRECTORIES = PlatformDirs("coupon-runner", appauthor=False)
+
+
+def config_folder(environment: Mapping[str, str]) -> Path:
+    """Where the settings file and the ledgers' keys are; XDG_CONFIG_HOME counts on every system."""
+    base = environment.get("XDG_CONFIG_HOME")
+    return Path(base) / "coupon-runner" if base else Path(_DIRECTORIES.user_config_dir)
+
+
+def state_folder(environment: Mapping[str, str]) -> Path:
+    """Where the ledger is by default; XDG_STATE_HOME counts on every system."""
+    base = environment.get("XDG_STATE_HOME")
+    return Path(base) / "coupon-runner" if base else Path(_DIRECTORIES.user_state_dir)
+
+
+def _split(value: object) -> object:
+    """A list given as text: parts between commas."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _pairs(value: object) -> object:
+    """A mapping given as text or list: role=heading, one or several."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if isinstance(value, list | tuple):
+        pairs = {}
+        for part in value:
+            role, equals, heading = str(part).partition("=")
+            if not equals:
+                raise ValueError(f"write role=heading, for example mobile=\"Ph No\", not {part!r}")
+            pairs[role.strip()] = heading.strip()
+        return pairs
+    return value
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def read_duration(value: object) -> object:
+    """A duration in seconds: a number, or a number with s, m, min, h or d (`25s`, `90m`, `3h`)."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?\s*", value)
+        if found is None:
+            raise ValueError("write a duration such as 25s, 10m or 3h")
+        return float(found[1]) * _UNITS[found[2] or "s"]
+    return value
+
+
+def _rate(value: object) -> object:
+    if isinstance(value, str):
+        parse_rate(value)
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(read_duration), Field(ge=0)]
+
+
+class Options(BaseModel):
+    """Every setting by its name; a flag is the name with dashes. Durations in seconds, `rate` as it was written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    org: str | None = None
+    campaign: str | None = None
+    api_url: str | None = None
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    ledger: str | None = None
+    out: Path = Path("coupon-runs")
+    series: Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_split)] = ()
+    count: Annotated[int, Field(ge=1)] = 1
+    map: Annotated[dict[str, str], BeforeValidator(_pairs)] = Field(default_factory=dict)
+    identify_by: Annotated[tuple[Literal["mobile", "email", "externalId"], ...], BeforeValidator(_split)] = ()
+    region: Annotated[str | None, Field(pattern=r"^[A-Za-z]{2}$")] = None
+    duplicates: Literal["agree", "add"] = "agree"
+    overlap: Literal["ask", "refuse", "skip", "allow"] = "ask"
+    unfinished: Literal["resume", "abandon", "refuse"] | None = None
+    limit: Annotated[int | None, Field(ge=1)] = None
+    rate: Annotated[str | None, BeforeValidator(_rate)] = None
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 16
+    max_coupons: Annotated[int | None, Field(ge=1)] = None
+    plan: str | None = None
+    sandbox: bool = False
+    fresh: bool = False
+    sandbox_config: Path | None = None
+    same_org: bool = False
+    metadata: bool = True
+    attribution: str | None = None
+    timeout: Seconds = 60.0
+    grace: Seconds = 25.0
+    queue_budget: Seconds = 3 * 3600.0
+    reach_budget: Seconds = 600.0
+    codes: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    yes: bool = False
+    json_output: Annotated[bool, Field(alias="json")] = False
+    progress: Literal["auto", "bar", "plain", "json", "none"] = "auto"
+
+    def parsed_rate(self, *, loopback: bool) -> Rate | None:
+        """The pace of all calls: as given, else the default of a real host; None on loopback."""
+        if self.rate is not None:
+            return parse_rate(self.rate)
+        return None if loopback else parse_rate(REAL_RATE)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """`identify_by` as kinds."""
+        return tuple(Kind(kind) for kind in self.identify_by)
+
+    @property
+    def duplicates_rule(self) -> Duplicates:
+        """`duplicates` as the planner's word."""
+        return Duplicates(self.duplicates)
+
+    @property
+    def overlap_rule(self) -> Overlap:
+        """`overlap` as the planner's word."""
+        return Overlap(self.overlap)
+
+
+_NAMES = {field.alias or name for name, field in Options.model_fields.items()}
+_PER_RUN = frozenset({"yes", "plan", "fresh", "same_org", "json"})
+"""Choices that must be made for each run: neither the settings file nor a lasting default may make them."""
+
+_ENVIRONMENT_OWN = frozenset(
+    {"SETTINGS", "VERBOSE", "QUIET"} | {f"{name}{twin}" for name in SECRETS for twin in ("", "_FILE")}
+)
+
+
+def settings_path(flag: Path | None, environment: Mapping[str, str]) -> Path:
+    """The settings file: `--settings`, else COUPON_RUNNER_SETTINGS, else the user's config folder."""
+    if flag is not None:
+        return flag
+    named = environment.get(f"{PREFIX}SETTINGS")
+    return Path(named) if named else config_folder(environment) / "settings.toml"
+
+
+def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], path: Path) -> Options:
+    """Merge the layers and check them.
+
+    Args:
+        flags: those given, by name (dashes as underscores).
+        environment: of the process.
+        path: the settings file; it need not exist.
+
+    Raises:
+        SettingsError: every problem of all layers, one a line.
+    """
+    problems: list[str] = []
+    document = _read_settings(path, problems)
+    organisations = document.pop("orgs", {})
+    default_org = document.pop("default_org", None)
+    layers = [(f"settings file {path}", document)]
+    from_environment = _read_environment(environment, problems)
+    given = {name: value for name, value in flags.items() if value is not None}
+    org = given.get("org") or from_environment.get("org") or document.get("org") or default_org
+    rehearsal = given.get("sandbox") or str(from_environment.get("sandbox", "")).lower() in ("1", "true", "yes")
+    if not rehearsal and org is not None and isinstance(organisations, dict):
+        own = next((value for name, value in organisations.items() if name.casefold() == str(org).casefold()), {})
+        layers.append((f"settings file {path}, [orgs.{org}]", own))
+        document["org"] = org
+    for where, layer in layers:
+        for name in layer.keys() & _PER_RUN:
+            problems.append(f"{where}: {name} can only be given for a single run, as a flag")
+    layers += [("environment", from_environment), ("flags", given)]
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for where, layer in layers:
+        for name, value in layer.items():
+            if name not in _NAMES:
+                problems.append(f"{where}: unknown key {name}{_suggest(name, _NAMES)}")
+                continue
+            merged[name] = value
+            origin[name] = where
+    try:
+        options = Options.model_validate(merged)
+    except ValidationError as error:
+        problems += [_explain(item, origin) for item in error.errors()]
+        options = None
+    if problems or options is None:
+        raise SettingsError("\n".join(dict.fromkeys(problems)))
+    return options
+
+
+def _read_settings(path: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"settings file {path} cannot be read: {error}")
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"settings file {path} is not valid TOML: {error}")
+    return {}
+
+
+def _read_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for variable, value in environment.items():
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable[len(PREFIX) :]
+        if name in _ENVIRONMENT_OWN:
+            continue
+        if name.lower() not in _NAMES:
+            known = {f"{PREFIX}{other.upper()}" for other in _NAMES} | {f"{PREFIX}{other}" for other in _ENVIRONMENT_OWN}
+            problems.append(f"environment: unknown variable {variable}{_suggest(variable, known)}")
+        elif value:
+            found[name.lower()] = value
+    return found
+
+
+def _suggest(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _explain(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
+    name = str(item["loc"][0])
+    message = str(item["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    shown = f"--{name.replace('_', '-')}" if origin.get(name) == "flags" else f"{origin.get(name, 'settings')}: {name}"
+    value = item.get("input")
+    return f"{shown}: {message}" + (f" (given: {value})" if isinstance(value, str | int | float) else "")
+
+
+def secret(name: str, environment: Mapping[str, str]) -> str | None:
+    """A secret from its variable, or from the file that the `…_FILE` twin names; None when neither is set.
+
+    Raises:
+        SettingsError: both are set, or the file cannot be read.
+    """
+    variable = f"{PREFIX}{name}"
+    value, path = environment.get(variable), environment.get(f"{variable}_FILE")
+    if value and path:
+        raise SettingsError(f"both {variable} and {variable}_FILE are set; keep one of them")
+    if path:
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{variable}_FILE names {path}, which cannot be read: {os.strerror(getattr(error, 'errno', 0) or 5)}") from None
+    return value or None
