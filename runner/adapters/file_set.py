@@ -24,23 +24,25 @@ class CsvTable:
 
     def __init__(self, file: _PartFile) -> None:
         self._file = file
-        self._buffer = io.StringIO(newline="")
-        self._writer = csv.writer(self._buffer, lineterminator="\r\n", quoting=csv.QUOTE_MINIMAL)
         file.write(b"\xef\xbb\xbf")
 
     def write(self, rows: Iterable[Sequence[Cell]]) -> None:
+        """Add rows. A row is joined as it is when nothing in it needs quotes: four times as fast as the csv module."""
+        written = []
         for row in rows:
             line = ",".join(map(str, row))
-            # Nearly every row needs no quotes: then joining it is four times as fast as asking the csv module.
-            if '"' in line or "\n" in line or "\r" in line or line.count(",") != len(row) - 1 or len(row) < 2:
-                self._writer.writerow(row)
-            else:
-                self._buffer.write(line)
-                self._buffer.write("\r\n")
-        # A lone surrogate, which only an API message could carry, must not end the report: it is written as \\udXXX.
-        self._file.write(self._buffer.getvalue().encode("utf-8", "backslashreplace"))
-        self._buffer.seek(0)
-        self._buffer.truncate()
+            if '"' in line or "\n" in line or "\r" in line or line.count(",") != len(row) - 1 or not line:
+                line = self._quoted(row)
+            written.append(line)
+        if written:
+            written.append("")
+            # A lone surrogate, which only an API message could carry, must not end the report: it is written out.
+            self._file.write("\r\n".join(written).encode("utf-8", "backslashreplace"))
+
+    def _quoted(self, row: Sequence[Cell]) -> str:
+        buffer = io.StringIO(newline="")
+        csv.writer(buffer, lineterminator="\r\n", quoting=csv.QUOTE_MINIMAL).writerow(row)
+        return buffer.getvalue().removesuffix("\r\n")
 
 
 class _PartFile:

@@ -119,7 +119,6 @@ class Half(NamedTuple):
     target: int
     issued: int
     held: int
-    calls: int
     closed: str | None
     run: int
     line: tuple[int, int] | None

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from runner.core.columns import ADDED_COLUMNS, Role
+from runner.core.identity import trim
 from runner.core.model import Problem, Ref
 from runner.core.neutralising import neutralise
 from runner.core.refs import REF_COLUMN, write_ref
@@ -85,6 +86,7 @@ class Tables:
         self._ledger_id, self._key, self._rehearsal = ledger_id, key, rehearsal
         self._advise, self._again = advise, again
         self._advice: dict[str, str] = {}
+        self._places: dict[tuple[int, str], tuple[str, str]] = {}
         self._headings, self._sources, self._role_columns = merge_columns(files)
         self._width = width = len(self._headings)
         # The common case, one file: its cells are copied without looking each one up.
@@ -143,13 +145,13 @@ class Tables:
         codes = ids = ""
         coupons = line.holding.coupons
         if coupons is None:
-            codes = ids = SEE_COUPONS
-        elif len(coupons) == 1:
+            codes = ids = SEE_COUPONS if share.issued else ""
+        elif len(coupons) == 1:  # by far the most frequent
             codes, ids = neutralise(coupons[0].code), neutralise(coupons[0].id)
         elif coupons:
             codes = neutralise("; ".join([coupon.code for coupon in coupons]))
             ids = neutralise("; ".join([coupon.id for coupon in coupons]))
-        count = line.printed
+        count = line.printed if self._prints_count(at) else None
         if not line.order_key:
             ref = ""
         elif count is None:
@@ -167,7 +169,7 @@ class Tables:
             )
         row += (
             line.series,
-            status.value,
+            status,
             share.target,
             share.issued,
             share.before,
@@ -177,7 +179,7 @@ class Tables:
             codes,
             ids,
             cause.code,
-            neutralise(cause.message),
+            neutralise(cause.message) if cause.message else "",
             self._advice_for(verdict) if status is not LineStatus.ISSUED or cause.code else "",
         )
         row += sent
@@ -248,10 +250,11 @@ class Tables:
 
     def _doubt_row(self, line: ReportLine, call: CallFacts, run_names: Mapping[int, str]) -> list[Cell]:
         at = line.at
+        file, sheet = self._names_of(at)
         return [
             name_rows(line.rows) if len(line.rows) > 1 else at.row,
-            neutralise(at.sheet),
-            neutralise(self._files[at.file].name),
+            sheet,
+            file,
             line.series,
             line.kind,
             neutralise(line.customer),
@@ -272,10 +275,11 @@ class Tables:
     def coupon_rows(self, line: ReportLine, coupons: Sequence[CouponFacts]) -> list[list[Cell]]:
         """A line's coupons, one row each."""
         at = line.at
+        file, sheet = self._names_of(at)
         front: list[Cell] = [
             at.row,
-            neutralise(at.sheet),
-            neutralise(self._files[at.file].name),
+            sheet,
+            file,
             line.series,
             line.kind,
             neutralise(line.customer),
@@ -299,9 +303,21 @@ class Tables:
         ]
 
     def _place(self, at: RowFacts) -> list[Cell]:
-        if self._several:
-            return [neutralise(self._files[at.file].name), at.row, neutralise(at.sheet)]
-        return [at.row, neutralise(at.sheet)]
+        name, sheet = self._names_of(at)
+        return [name, at.row, sheet] if self._several else [at.row, sheet]
+
+    def _names_of(self, at: RowFacts) -> tuple[str, str]:
+        """File and sheet as they are written; a run has few, and millions of rows name them."""
+        names = self._places.get((at.file, at.sheet))
+        if names is None:
+            names = neutralise(self._files[at.file].name), neutralise(at.sheet)
+            self._places[at.file, at.sheet] = names
+        return names
+
+    def _prints_count(self, at: RowFacts) -> bool:
+        """Whether the row shows its count: a default that came from elsewhere is not on the line."""
+        column = self._files[at.file].roles.get(Role.COUNT)
+        return column is not None and column < len(at.cells) and trim(at.cells[column]) != ""
 
     def _ref(self, order_key: str, base: int, whole: bool) -> str:
         return write_ref(Ref(self._ledger_id, order_key, base, whole, self._rehearsal), self._key)

@@ -196,8 +196,9 @@ def prove(totals: Totals) -> None:
         or min(coupons.target, coupons.issued, coupons.before, coupons.in_doubt, coupons.missing, coupons.revoked) < 0
     ):
         raise DoesNotAddUp(
-            f"The report does not add up: a target of {coupons.target:,} coupons, but {coupons.issued:,} issued + "
-            f"{coupons.in_doubt:,} in doubt + {coupons.missing:,} missing. Keep the ledger; `coupon-runner audit` checks it."
+            f"The report does not add up: a target of {coupons.target:,} coupons, but {coupons.issued:,} issued "
+            f"+ {coupons.in_doubt:,} in doubt + {coupons.missing:,} missing. Keep the ledger and run "
+            "`coupon-runner audit`."
         )
 
 

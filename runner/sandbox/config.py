@@ -48,6 +48,8 @@ class SeriesConfig:
     external: bool = False
     exhausted_code: int = 5001
     """What an exhausted series answers (inferred: undocumented)."""
+    partial_in: Literal["", "errors", "warnings"] = ""
+    """Where a partial success puts its reason; "" as for every series."""
     dry_for_seconds: float = 0
     """From the first call on, the queue is empty (5005) for so long."""
     answers: Script = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from runner.sandbox.config import (
     AuthConfig,
@@ -96,6 +96,9 @@ def _series(table: Table, base: SeriesConfig, *, named: bool) -> SeriesConfig:
         valid_till=valid_till or base.valid_till,
         external=table.flag("external", base.external),
         exhausted_code=table.integer("exhausted_code", base.exhausted_code, least=1),
+        partial_in=cast(
+            Literal["", "errors", "warnings"], table.choice("partial_in", base.partial_in, ("errors", "warnings"))
+        ),
         dry_for_seconds=table.number("dry_for_seconds", base.dry_for_seconds),
         answers=table.script() or base.answers,
         repeat_last=table.flag("repeat_last", base.repeat_last),

@@ -197,7 +197,7 @@ class Issuer:
             return 0, 0, error_body(5005)
         issued = self._truth.series_issued(ask.series_id) if series.looks_at_stock else 0
         room = room_for(series, ask.count, held=held, newest_ms=newest_ms, issued=issued, now_ms=now_ms)
-        room, warn = self._faulty_room(room, ask.count, fault)
+        room, warn = self._faulty_room(room, ask.count, fault, series.partial_in or self._config.partial_in)
         if not room.coupons and room.code:
             return 0, 0, error_body(room.code, room.message)
         coupons = self._truth.add_coupons(
@@ -211,9 +211,9 @@ class Issuer:
         body = self._body(ask, series, customer_id, coupons, room, now_ms, warn=warn)
         return len(coupons), 0, body
 
-    def _faulty_room(self, room: Room, count: int, fault: Fault | None) -> tuple[Room, bool]:
+    def _faulty_room(self, room: Room, count: int, fault: Fault | None, partial_in: str) -> tuple[Room, bool]:
         """The room as a fault would have it, and whether the reason goes to the warnings."""
-        warn = self._config.partial_in == "warnings"
+        warn = partial_in == "warnings"
         if fault is None or not room.coupons:
             return room, warn
         if fault.commit == "part":

@@ -6,8 +6,9 @@ The twin of what `tests.fakes.memory_ledger.MemoryLedger` offers by itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import closing
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -48,15 +49,29 @@ class SqliteWorld:
         if conn.execute(sa.select(tables.scopes.c.id).where(tables.scopes.c.id == scope)).first() is None:
             conn.execute(
                 sa.insert(tables.scopes).values(
-                    id=scope, org_id=ORG, key=f"may {scope}", campaign=f"May {scope}", url="http://127.0.0.1",
-                    credentials="-", identity_version=1, identify_by='["mobile"]', mapping="{}", created=NOW,
-                )  # fmt: skip
+                    id=scope,
+                    org_id=ORG,
+                    key=f"may {scope}",
+                    campaign=f"May {scope}",
+                    url="http://127.0.0.1",
+                    credentials="-",
+                    identity_version=1,
+                    identify_by='["mobile"]',
+                    mapping="{}",
+                    created=NOW,
+                )
             )
         conn.execute(
             sa.insert(tables.runs).values(
-                id=run, name=f"run-{run}", scope_id=scope, state="running", args="{}", files="[]", totals="{}",
+                id=run,
+                name=f"run-{run}",
+                scope_id=scope,
+                state="running",
+                args="{}",
+                files="[]",
+                totals="{}",
                 started=NOW,
-            )  # fmt: skip
+            )
         )
 
     def _person(self, conn: sa.Connection, names: Sequence[Identifier]) -> int:
@@ -68,7 +83,7 @@ class SqliteWorld:
             if person is not None:
                 break
         if person is None:
-            person = conn.execute(sa.insert(tables.persons).values(org_id=ORG, name=hashes[0])).inserted_primary_key[0]
+            person = conn.execute(sa.insert(tables.persons).values(org_id=ORG, name=hashes[0])).lastrowid
         for digest in hashes:
             row = {"org_id": ORG, "hash": digest, "person_id": person}
             conn.execute(sa.insert(tables.identity).prefix_with("OR IGNORE").values(row))
@@ -87,27 +102,45 @@ class SqliteWorld:
             sent = line.names[0]
             digest = name_hash(self.file.key, sent.kind, sent.value)
             values = {
-                "scope_id": scope, "key": order_key(self.file.key, "acme", f"may {scope}", line.series, digest),
-                "series": line.series, "person_id": person, "kind": sent.kind, "value": sent.written,
-                "target": line.target, "run_id": run,
-            }  # fmt: skip
-            order = conn.execute(sa.insert(tables.orders).values(values)).inserted_primary_key[0]
+                "scope_id": scope,
+                "key": order_key(self.file.key, "acme", f"may {scope}", line.series, digest),
+                "series": line.series,
+                "person_id": person,
+                "kind": sent.kind,
+                "value": sent.written,
+                "target": line.target,
+                "run_id": run,
+            }
+            order = conn.execute(sa.insert(tables.orders).values(values)).lastrowid
         else:
             order = found.id
             closed = found.closed if found.closed in FOR_GOOD else None
             conn.execute(
-                sa.update(tables.orders)
-                .where(orders.id == order)
-                .values(target=line.target, run_id=run, closed=closed)
+                sa.update(tables.orders).where(orders.id == order).values(target=line.target, run_id=run, closed=closed)
             )
-        row = conn.execute(sa.insert(tables.rows).values(run_id=run, file=0, sheet="", row=number)).inserted_primary_key[0]
+        row = conn.execute(sa.insert(tables.rows).values(run_id=run, file=0, sheet="", row=number)).lastrowid
         conn.execute(
             sa.insert(tables.lines).values(
-                run_id=run, row_id=row, order_id=order, requested=line.target, target=line.target, before=0,
-                counted=1, role="first",
-            )  # fmt: skip
+                run_id=run,
+                row_id=row,
+                order_id=order,
+                requested=line.target,
+                target=line.target,
+                before=0,
+                counted=1,
+                role="first",
+            )
         )
         return int(order)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is queued inside becomes one batch: the writer is kept busy with another one until the end."""
+        with closing(self.file.connect()) as conn, transaction(conn):
+            self.ledger.set_series(1, 0, "open", None)
+            while not self.ledger._writer._queue.empty():
+                time.sleep(0)  # gives the writer's thread its turn
+            yield
 
     def recover(self, *, scope: int = 1) -> int:
         return recover_scope(self.file, scope, wall=lambda: NOW)
@@ -120,12 +153,20 @@ class SqliteWorld:
                 coupons.setdefault(call, []).append(CouponFacts(position, coupon or "", state))
             return Snapshot(
                 {
-                    row[0]: OrderFacts(*row[1:])
+                    row[0]: OrderFacts._make(row[1:])
                     for row in conn.execute(
                         sa.select(
-                            o.id, o.person_id, o.series, o.target, o.issued, o.held, o.calls, o.closed, o.merged_into,
+                            o.id,
+                            o.person_id,
+                            o.series,
+                            o.target,
+                            o.issued,
+                            o.held,
+                            o.calls,
+                            o.closed,
+                            o.merged_into,
                             o.run_id,
-                        )  # fmt: skip
+                        )
                     )
                 },
                 {

@@ -1,4 +1,4 @@
-"""A ledger filled by hand for the tests of reports: rows, lines, orders, calls and coupons exactly as each test says."""
+"""A ledger filled by hand for the tests of reports: rows, lines, orders, calls and coupons just as a test says."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class ReportLedger:
 
     def insert(self, table: sa.Table, **values: Any) -> int:
         with transaction(self.conn):
-            inserted = self.conn.execute(sa.insert(table).values(**values)).inserted_primary_key
-        return int(inserted[0]) if isinstance(inserted[0], int) else 0
+            inserted = self.conn.execute(sa.insert(table).values(**values)).inserted_primary_key or (0,)
+        return inserted[0] if isinstance(inserted[0], int) else 0
 
     def update(self, table: sa.Table, key: int, **values: Any) -> None:
         with transaction(self.conn):
@@ -75,7 +75,9 @@ class ReportLedger:
         )
         return name
 
-    def row(self, row: int, cells: Sequence[str], *, run: int = 1, sheet: str = "", file: int = 0, **values: Any) -> int:
+    def row(
+        self, row: int, cells: Sequence[str], *, run: int = 1, sheet: str = "", file: int = 0, **values: Any
+    ) -> int:
         text = orjson.dumps(list(cells)).decode()
         return self.insert(schema.rows, run_id=run, file=file, sheet=sheet, row=row, cells=text, **values)
 
@@ -135,7 +137,11 @@ class ReportLedger:
         for position, (code, coupon_state) in enumerate(zip(codes, states, strict=True)):
             self.insert(
                 schema.coupons,
-                **{"call_key": key, "order_id": order, "position": position, "coupon_id": f"id-{code}", "code": code},
+                call_key=key,
+                order_id=order,
+                position=position,
+                coupon_id=f"id-{code}",
+                code=code,
                 hash=b"0" * 16,
                 state=coupon_state,
             )

@@ -10,8 +10,18 @@ from pathlib import Path
 import pytest
 
 from runner.core.model import (
-    CallStart, CallState, CodeClass, Coupon, CustomerFacts, Identifier, Kind, Outcome, Reason, Scope, Settlement,
-)  # fmt: skip
+    CallStart,
+    CallState,
+    CodeClass,
+    Coupon,
+    CustomerFacts,
+    Identifier,
+    Kind,
+    Outcome,
+    Reason,
+    Scope,
+    Settlement,
+)
 from runner.errors import LedgerFailed
 from runner.ports import Ledger
 from tests.adapters.ledger_world import SqliteWorld
@@ -52,6 +62,7 @@ class World:
         self.ledger = ledger
         self.load = backing.load
         self.recover = backing.recover
+        self.together = backing.together
         self._backing = backing
 
     async def start(self, order_id: int, quantity: int = 1, *, run: int = RUN) -> CallStart:
@@ -309,10 +320,35 @@ async def test_one_coupon_for_two_customers_at_the_same_moment_is_flagged_too(wo
     """Two answers in one batch are compared with each other as well."""
     (one, other) = world.load(RUN, [line(1), line(2)])
     first, second = await world.begin(one), await world.begin(other)
-    world.queue(first, issued("71"))
-    world.queue(second, issued("71"))
+    with world.together():
+        world.queue(first, issued("71"))
+        world.queue(second, issued("71"))
     await world.ledger.flush()
     assert world.snapshot().calls[second.key].flags == ("known_for_another",)
+
+
+async def test_the_same_id_in_another_series_is_a_surprise_and_no_resend(world: World) -> None:
+    """A coupon belongs to one series: this one is counted for its customer, and flagged."""
+    (one, other) = world.load(RUN, [line(1), line(1, series=535521)])
+    await world.settle(await world.begin(one), issued("71"))
+    start = await world.begin(other)
+    await world.settle(start, issued("71"))
+    assert world.counters(other) == (1, 0)
+    assert world.snapshot().calls[start.key].flags == ("known_for_another",)
+
+
+async def test_settlements_of_one_batch_each_move_their_own_order(world: World) -> None:
+    """Many answers that are recorded at one moment are still one by one."""
+    orders = world.load(RUN, [line(n, target=3) for n in range(1, 6)])
+    starts = [await world.begin(order, 3) for order in orders]
+    outcomes = [issued("71", "72", "73"), issued("74"), in_doubt(2, "75"), REFUSED, Outcome(state=CallState.NEVER_LEFT)]
+    with world.together():
+        for start, outcome in zip(starts, outcomes, strict=True):
+            world.queue(start, outcome)
+    await world.ledger.flush()
+    assert [world.counters(order) for order in orders] == [(3, 0), (1, 0), (1, 2), (0, 0), (0, 0)]
+    states = [world.snapshot().calls[start.key].state for start in starts]
+    assert states == ["issued", "issued", "in_doubt", "refused", "never_left"]
 
 
 async def test_generic_codes_repeat_without_being_surprising(world: World) -> None:
@@ -452,8 +488,9 @@ async def test_calls_of_two_merged_orders_may_end_together(world: World) -> None
     (older, younger, third) = world.load(RUN, [line(1, target=4), line(2, target=4), line(3)])
     one, other = await world.begin(older), await world.begin(younger, 2)
     await world.settle(await world.begin(third), REFUSED, names=(mobile(1), mobile(2)))
-    world.queue(one, issued("71"))
-    world.queue(other, issued("72", "73"))
+    with world.together():
+        world.queue(one, issued("71"))
+        world.queue(other, issued("72", "73"))
     await world.ledger.flush()
     assert world.counters(older) == (3, 0)
 

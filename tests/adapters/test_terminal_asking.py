@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from runner.adapters.terminal.asking import ask, choose, confirm, is_terminal
 from runner.errors import UsageError
 
 
-def asked(typed: str) -> dict[str, io.StringIO]:
+def asked(typed: str) -> dict[str, Any]:
     return {"stream_in": io.StringIO(typed), "stream_out": io.StringIO()}
 
 

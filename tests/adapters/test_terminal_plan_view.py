@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -218,7 +219,7 @@ def test_names_from_outside_cannot_command_the_terminal_or_the_markup():
 
 
 def test_the_json_holds_every_series_and_figure_without_cells():
-    data = plan_json(
+    data: dict[str, Any] = plan_json(
         plan_of(series_of(15), leavers=None),
         campaign="birthday",
         org="acme",

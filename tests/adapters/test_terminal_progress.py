@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
@@ -12,7 +13,8 @@ from datetime import timedelta, timezone
 import pytest
 from rich.cells import cell_len
 
-from runner.adapters.terminal.progress import BarProgress, JsonProgress, NoProgress, PlainProgress, progress_for
+from runner.adapters.terminal.bar import BarProgress
+from runner.adapters.terminal.progress import JsonProgress, NoProgress, PlainProgress, progress_for
 from runner.ports import Beat
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
@@ -54,10 +56,14 @@ class HandClock:
 
 
 class GoneStream(io.StringIO):
-    """A terminal that was closed: every write fails."""
+    """A terminal that was closed, a log on a full disk: every write fails."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
 
     def write(self, text: str) -> int:
-        raise OSError(5, "Input/output error")
+        raise OSError(self._number, "fails")
 
 
 @pytest.fixture(autouse=True)
@@ -183,14 +189,18 @@ def test_what_a_library_writes_to_stderr_goes_above_the_bar_and_stdout_is_left_a
         bar.beat(BEAT)
         print("a warning", file=sys.stderr)
         print("data")
+        assert stream.getvalue().rindex("issuing") > stream.getvalue().rindex("a warning")
     assert sys.stderr is stream
     assert "a warning" in stream.getvalue()
     assert out.getvalue() == "data\n"
 
 
 @pytest.mark.parametrize("mode", ["bar", "plain", "json"])
-def test_a_terminal_that_went_away_does_not_disturb_the_run(mode):
-    with progress_for(mode, stream=GoneStream(), is_terminal=True, clock=HandClock(), interval_seconds=0) as display:
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPIPE, errno.ENOSPC])
+def test_a_terminal_that_went_away_does_not_disturb_the_run(mode, number):
+    with progress_for(
+        mode, stream=GoneStream(number), is_terminal=True, clock=HandClock(), interval_seconds=0
+    ) as display:
         for _ in range(3):
             display.beat(BEAT)
             display.say("a message")

@@ -293,7 +293,7 @@ def test_every_exit_code_has_one_line_with_a_reason_and_only_commands_that_exist
 
 
 def test_a_suggested_command_can_be_pasted_into_a_shell():
-    out = "my runs/x's folder"
+    out = "my  runs/x's folder"
     line = last_line(1, totals=TOTALS, run=RUN, out=out, campaign="birthday & more", options=("--org", "a b"))
     words = shlex.split(line.split(": ")[-1])
     assert words == ["coupon-runner", "run", f"{out}/failures.csv", "--campaign", "birthday & more", "--org", "a b"]
@@ -301,4 +301,8 @@ def test_a_suggested_command_can_be_pasted_into_a_shell():
 
 
 def test_the_last_line_cannot_be_broken_by_what_comes_from_outside():
-    assert "\x1b" not in last_line(6, why="the API said \x1b[2J\x07")
+    for line in (
+        last_line(6, why="the API said \x1b[2J\x07"),
+        last_line(1, totals=TOTALS, run=RUN, out=OUT, campaign="birthday\n\x1b[2J"),
+    ):
+        assert line.isprintable()

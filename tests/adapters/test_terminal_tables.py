@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import timedelta, timezone
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -15,7 +16,7 @@ from runner.adapters.terminal.texts import clock_time, counted, duration, moment
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
 RUN = "20261123T031500Z-birthday-4f9a1c"
-RUNS = [
+RUNS: list[dict[str, Any]] = [
     {
         "run": RUN,
         "org": "acme",

@@ -55,9 +55,23 @@ def tables(*shapes: FileShape) -> Tables:
 
 def call(known: int, held: int = 0, **facts: Any) -> CallFacts:
     values: dict[str, Any] = {
-        **{"key": f"{ORDER}-1-0a1b2c", "order_id": 1, "run_id": 1, "number": 1, "quantity": 5, "state": "issued"},
-        **{"known": known, "held": held, "began": 1_790_000_000.25, "ended": 1_790_000_001.5, "http": 200, "code": None},
-        **{"klass": None, "scope": None, "message": None, "flags": None, "request_id": "rq-1"},
+        "key": f"{ORDER}-1-0a1b2c",
+        "order_id": 1,
+        "run_id": 1,
+        "number": 1,
+        "quantity": 5,
+        "state": "issued",
+        "known": known,
+        "held": held,
+        "began": 1_790_000_000.25,
+        "ended": 1_790_000_001.5,
+        "http": 200,
+        "code": None,
+        "klass": None,
+        "scope": None,
+        "message": None,
+        "flags": None,
+        "request_id": "rq-1",
     }
     return CallFacts(**(values | facts))
 
@@ -77,9 +91,19 @@ def line(
     coupons = [CouponFacts(f"id{n}", f"C{n}", "key", "run-1", 1_790_000_001.5, "issued") for n in range(count)]
     judged = verdict or judge_line(deal([target], order)[0], order)
     values: dict[str, Any] = {
-        **{"at": RowFacts(0, "", 2, cells), "series": 415446, "order_key": ORDER, "kind": "mobile"},
-        **{"customer": "919000000001", "printed": printed, "verdict": judged, "order": order},
-        **{"speaks": bool(judged.share.missing), "first": True, "last": True, "rows": (2,), "starts_row": True},
+        "at": RowFacts(0, "", 2, cells),
+        "series": 415446,
+        "order_key": ORDER,
+        "kind": "mobile",
+        "customer": "919000000001",
+        "printed": printed,
+        "verdict": judged,
+        "order": order,
+        "speaks": bool(judged.share.missing),
+        "first": True,
+        "last": True,
+        "rows": (2,),
+        "starts_row": True,
         "holding": HOLDS_NOTHING if verdict else Holding(coupons if count <= 50 else None, (), 0, 0, (1,)),
     }
     return ReportLine(**(values | facts))
@@ -152,6 +176,15 @@ def test_any_of_our_files_asks_for_the_same_target_when_it_comes_back(
         assert target_when_it_comes_back(failure(one), "Qty") == target
 
 
+@pytest.mark.parametrize("count", ["", " ", "\u00a0"])
+def test_a_default_count_is_not_printed_so_the_reference_holds_the_whole_target(count: str) -> None:
+    """A blank count cell comes back blank: base = target, marked as whole, and the row is not rejected."""
+    row = result(line(4, call(1), printed=4, cells=("919000000001", "", "415446", count)))
+    ref = read_ref(str(row["_ref"]), KEY, LEDGER)
+    assert not isinstance(ref, str)
+    assert (ref.base, ref.whole) == (4, True)
+
+
 def test_a_duplicate_leads_to_the_same_order_and_target() -> None:
     """Both rows of our results come back as one order: their sums agree."""
     repeated = line(3, verdict=judge_duplicate("row 2"), printed=3)
@@ -196,8 +229,13 @@ def test_several_files_share_columns_by_role_and_rows_name_their_file() -> None:
     made = tables(first, second)
     row = result(line(1, call(1), at=RowFacts(1, "", 2, ("919000000002", "North", "Here")), printed=None), made)
     assert {name: row[name] for name in ("Mobile No.", "Series", "Qty", "Shop", "Town", "_file", "_row")} == {
-        **{"Mobile No.": "919000000002", "Series": 415446, "Qty": "", "Shop": "North", "Town": "Here"},
-        **{"_file": "b.csv", "_row": 2},
+        "Mobile No.": "919000000002",
+        "Series": 415446,
+        "Qty": "",
+        "Shop": "North",
+        "Town": "Here",
+        "_file": "b.csv",
+        "_row": 2,
     }
     assert "_file" not in tables(first).result_header
 
@@ -237,10 +275,24 @@ def test_a_doubtful_call_is_written_with_all_that_support_needs() -> None:
     (cells,) = made.doubt_rows(line(5, lost), {1: "run-1"})
     row = dict(zip(made.doubt_header, cells, strict=True))
     assert row == {
-        **{"rows": 2, "sheet": "", "file": "may.csv", "series": 415446, "kind": "mobile", "customer": "919000000001"},
-        **{"call_key": f"{ORDER}-1-0a1b2c", "run": "run-1", "state": "in_doubt", "quantity": 5, "known": 1},
-        **{"in_doubt": 2, "began": "2026-09-21T14:13:20.250Z", "ended": "2026-09-21T14:13:21.500Z", "http": ""},
-        **{"code": "timeout", "message": "no answer", "request_id": "rq-9"},
+        "rows": 2,
+        "sheet": "",
+        "file": "may.csv",
+        "series": 415446,
+        "kind": "mobile",
+        "customer": "919000000001",
+        "call_key": f"{ORDER}-1-0a1b2c",
+        "run": "run-1",
+        "state": "in_doubt",
+        "quantity": 5,
+        "known": 1,
+        "in_doubt": 2,
+        "began": "2026-09-21T14:13:20.250Z",
+        "ended": "2026-09-21T14:13:21.500Z",
+        "http": "",
+        "code": "timeout",
+        "message": "no answer",
+        "request_id": "rq-9",
     }
 
 
@@ -259,7 +311,12 @@ def test_a_file_of_ours_has_only_the_columns_of_the_person() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, ""), (0.0, "1970-01-01T00:00:00.000Z"), (1.9996, "1970-01-01T00:00:02.000Z"), (59.25, "1970-01-01T00:00:59.250Z")],
+    [
+        (None, ""),
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1.9996, "1970-01-01T00:00:02.000Z"),
+        (59.25, "1970-01-01T00:00:59.250Z"),
+    ],
 )
 def test_times_are_utc_with_milliseconds(seconds: float | None, text: str) -> None:
     """ISO 8601 with a Z; nothing for a time that never was."""

@@ -31,9 +31,23 @@ from runner.core.totals import DoesNotAddUp, Tally, Totals, exit_codes, principa
 
 def call(known: int = 0, held: int = 0, state: str = "issued", run_id: int = 2, **facts: Any) -> CallFacts:
     values: dict[str, Any] = {
-        **{"key": "k", "order_id": 1, "run_id": run_id, "number": 1, "quantity": max(1, known + held), "state": state},
-        **{"known": known, "held": held, "began": 100.0, "ended": 101.0, "http": 200, "code": None, "klass": None},
-        **{"scope": None, "message": None, "flags": None, "request_id": None},
+        "key": "k",
+        "order_id": 1,
+        "run_id": run_id,
+        "number": 1,
+        "quantity": max(1, known + held),
+        "state": state,
+        "known": known,
+        "held": held,
+        "began": 100.0,
+        "ended": 101.0,
+        "http": 200,
+        "code": None,
+        "klass": None,
+        "scope": None,
+        "message": None,
+        "flags": None,
+        "request_id": None,
     }
     return CallFacts(**(values | facts))
 
@@ -50,9 +64,10 @@ def word(target: int, *calls: CallFacts, **facts: Any) -> tuple[str, str, bool]:
     return verdict.status.value, verdict.cause.code, verdict.again
 
 
-REFUSED = {"state": "refused", "code": "677", "klass": "final", "scope": "row", "message": "limit reached"}
-NO_QUEUE = {"state": "refused", "code": "5005", "klass": "retry", "scope": "series", "message": "no coupons"}
-LOST = {"state": "in_doubt", "code": "timeout", "klass": "unknown", "scope": "row", "message": "no answer in time"}
+Facts = dict[str, Any]
+REFUSED: Facts = {"state": "refused", "code": "677", "klass": "final", "scope": "row", "message": "limit reached"}
+NO_QUEUE: Facts = {"state": "refused", "code": "5005", "klass": "retry", "scope": "series", "message": "no coupons"}
+LOST: Facts = {"state": "in_doubt", "code": "timeout", "klass": "unknown", "scope": "row", "message": "no answer"}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +124,9 @@ def test_a_target_below_what_is_issued_changes_nothing_and_is_said() -> None:
 
 def test_a_call_that_never_left_is_no_attempt() -> None:
     """Attempts, first and last times speak of calls that were or may have been sent."""
-    judged = order(1, call(state="never_left", began=50.0), call(**REFUSED, began=60.0), call(1, began=70.0, ended=75.0))
+    judged = order(
+        1, call(state="never_left", began=50.0), call(**REFUSED, began=60.0), call(1, began=70.0, ended=75.0)
+    )
     assert (judged.attempts, judged.first_sent, judged.last_answer) == (2, 60.0, 101.0)
 
 
@@ -164,7 +181,11 @@ def test_shares_add_up_to_their_order(requested: list[int], target: int, issued:
 def test_a_repeated_line_names_the_first_and_holds_nothing() -> None:
     """A duplicate is told with the row that it repeats, and counts no coupon a second time."""
     verdict = judge_duplicate(name_row(17, "May"))
-    assert (verdict.status, verdict.cause.message, verdict.share) == ("duplicate", "same as row 17 of sheet May", NOTHING)
+    assert (verdict.status, verdict.cause.message, verdict.share) == (
+        "duplicate",
+        "same as row 17 of sheet May",
+        NOTHING,
+    )
 
 
 def test_one_person_under_two_names_is_named_and_a_surplus_needs_a_person() -> None:
@@ -219,7 +240,13 @@ def test_sums_are_those_of_the_orders() -> None:
     assert (coupons.target, coupons.issued, coupons.in_doubt, coupons.missing) == (7, 2, 1, 4)
     assert {series: one.target for series, one in found.series.items()} == {1: 3, 2: 4}
     assert found.lines == {
-        **{"rejected": 2, "duplicate": 0, "in_doubt": 1, "issued": 1, "partial": 0, "failed": 1, "not_sent": 1}
+        "rejected": 2,
+        "duplicate": 0,
+        "in_doubt": 1,
+        "issued": 1,
+        "partial": 0,
+        "failed": 1,
+        "not_sent": 1,
     }
 
 

@@ -1,13 +1,15 @@
 """`MemoryLedger`: the port `Ledger` in memory, with the one property of the real one that matters to a crash.
 
-What is queued (settlements, closings, series) is *volatile* until the next begin or flush; `crash` drops it and `recover` puts calls
-that were being sent in doubt, as a new process does. Under the same contract suite as the ledger on SQLite.
+What is queued (settlements, closings, series) is *volatile* until the next begin or flush; `crash` drops it, and
+`recover` puts calls that were being sent in doubt, as a new process does. Under the same contract suite as the
+ledger on SQLite.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -103,7 +105,7 @@ class _Call:
 
 
 class MemoryLedger:
-    """See the module. One org; `scopes` maps a run to its campaign (default: all runs are of campaign 1)."""
+    """See the module. One org; a run is loaded into campaign 1 unless told otherwise."""
 
     def __init__(self, *, nonce: str = "aaaaaa") -> None:
         self.nonce = nonce
@@ -122,7 +124,7 @@ class MemoryLedger:
     # ------------------------------------------------------------ for tests
 
     def load(self, run: int, lines: Sequence[Line], *, scope: int = 1) -> list[int]:
-        """Load a file's lines, one row each, durably; the ids of their orders. A person's order is found by any name."""
+        """Load a file's lines, one row each, durably; the ids of their orders. Any name finds a person's order."""
         ids = []
         for number, line in enumerate(lines, start=2):
             person = self._person(line.names)
@@ -146,6 +148,11 @@ class MemoryLedger:
             ids.append(found[0])
         return ids
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is queued inside becomes durable at one moment, as it does here anyway."""
+        yield
+
     def crash(self) -> None:
         """The process dies: what was queued and not yet durable is lost."""
         self._volatile.clear()
@@ -165,9 +172,7 @@ class MemoryLedger:
         """What is durable."""
         return Snapshot(
             {
-                i: OrderFacts(
-                    o.person, o.series, o.target, o.issued, o.held, o.calls, o.closed, o.merged_into, o.run
-                )
+                i: OrderFacts(o.person, o.series, o.target, o.issued, o.held, o.calls, o.closed, o.merged_into, o.run)
                 for i, o in self.orders.items()
             },
             {
@@ -212,9 +217,7 @@ class MemoryLedger:
             return False
         if start.key in self.calls:
             raise self._fail(f"the call {start.key} was begun before")
-        self.calls[start.key] = _Call(
-            start.order_id, start.run, CallState.SENDING, start.quantity, held=start.quantity
-        )
+        self.calls[start.key] = _Call(start.order_id, start.run, CallState.SENDING, start.quantity, held=start.quantity)
         order.held += start.quantity
         order.calls = start.number
         return True
@@ -263,7 +266,17 @@ class MemoryLedger:
     def _order(self, i: int) -> Order:
         o = self.orders[i]
         return Order(
-            i, o.key, o.series, o.person, o.sent.kind, o.sent.written, o.target, o.issued, o.held, o.calls, bool(o.closed)
+            i,
+            o.key,
+            o.series,
+            o.person,
+            o.sent.kind,
+            o.sent.written,
+            o.target,
+            o.issued,
+            o.held,
+            o.calls,
+            bool(o.closed),
         )
 
     def _settle_all(self) -> None:
@@ -391,7 +404,6 @@ def _half(order: _Order) -> Half:
         target=order.target,
         issued=order.issued,
         held=order.held,
-        calls=order.calls,
         closed=order.closed,
         run=order.run,
         line=None if row is None else (order.run, row),

@@ -98,6 +98,8 @@ def test_a_partial_success_holds_the_coupons_and_the_reason_in_errors(start):
 def test_a_partial_success_may_put_the_twin_code_into_warnings(start, series, count, code, twin):
     """The seed's table: warning code in front of the error code."""
     body = start({"partial_in": "warnings", "series": [{"id": 1} | series]}).issue(1, count).json
+    own = start({"series": [{"id": 1, "partial_in": "warnings"} | series]}).issue(1, count).json
+    assert (own["warnings"], own["errors"]) == (body["warnings"], body["errors"])
     shape_of_a_success(body)
     assert body["errors"] == []
     assert [warning["code"] for warning in body["warnings"]] == [twin]

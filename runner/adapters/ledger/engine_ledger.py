@@ -69,8 +69,9 @@ class SqliteLedger:
         try:
             await self._writer.close()
         finally:
-            await self._loop.run_in_executor(self._reader, self._conn.close)
-            self._reader.shutdown()
+            if not self._conn.closed:
+                await self._loop.run_in_executor(self._reader, self._conn.close)
+                self._reader.shutdown()
 
     async def __aenter__(self) -> Self:
         return self

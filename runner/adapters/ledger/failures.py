@@ -64,6 +64,11 @@ _OTHER = (
     "`coupon-runner audit` checks its content."
 )
 
+_FAULT = (
+    "The program failed while it worked on the ledger {path} ({name}). Nothing of that change was kept. Please "
+    "report it; `coupon-runner resume` goes on from what is recorded."
+)
+
 _OF_OS = {
     28: _SENTENCES[sqlite3.SQLITE_FULL],  # ENOSPC
     122: _SENTENCES[sqlite3.SQLITE_FULL],  # EDQUOT: the user's share of the disk is used up
@@ -96,7 +101,7 @@ def translate(error: BaseException, path: Path) -> LedgerFailed:
     if isinstance(error, OSError):
         template = _OF_OS.get(error.errno or 0, _OTHER)
         return LedgerFailed(template.format(path=path, name=error.strerror or type(error).__name__))
-    return LedgerFailed(_OTHER.format(path=path, name=type(error).__name__))
+    return LedgerFailed(_FAULT.format(path=path, name=type(error).__name__))
 
 
 @contextmanager

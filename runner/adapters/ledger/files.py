@@ -105,7 +105,7 @@ class LedgerFile:
             if version < schema.SCHEMA_VERSION:
                 with closing(ledger.connect()) as writer:
                     migrations.migrate(writer, path, from_version=version, to_version=schema.SCHEMA_VERSION, wall=wall)
-            facts = dict(conn.execute(sa.select(schema.meta.c.name, schema.meta.c.value)).tuples().all())
+            facts = {row.name: row.value for row in conn.execute(sa.select(schema.meta.c.name, schema.meta.c.value))}
         missing = {"ledger_id", "nonce", "key_fingerprint", "rehearsal"} - facts.keys()
         if missing:
             lacking = ", ".join(sorted(missing))

@@ -27,11 +27,6 @@ WITH RECURSIVE up(id, next) AS (
     UNION ALL SELECT p.id, p.merged_into FROM persons p JOIN up ON p.id = up.next)
 SELECT id FROM up WHERE next IS NULL
 """
-_MERGED_AWAY = """
-WITH RECURSIVE down(id) AS (
-    SELECT ? UNION ALL SELECT p.id FROM persons p JOIN down ON p.merged_into = down.id WHERE p.org_id = ?)
-SELECT id FROM down
-"""
 _ORDERS = """
 SELECT o.id, o.key, o.series, s.campaign, o.kind, coalesce(o.value, ''), o.target, o.issued, o.held,
     coalesce(o.closed, ''), o.merged_into
@@ -133,24 +128,20 @@ def find_customer(ledger: LedgerFile, org_key: str, *, hashes: Collection[bytes]
     """
     with ledger.connect(readonly=True) as conn:
         with reading(conn):
-            persons, ids = _people(conn, org_key, hashes)
-            orders, row_ids = _orders(conn, ids)
+            persons = _people(conn, org_key, hashes)
+            orders, row_ids = _orders(conn, persons)
         other = tuple(_rows_with(conn, org_key, text, row_ids)) if text.strip() else ()
-    return Found(persons=persons, orders=orders, other_rows=other)
+    return Found(persons=len(persons), orders=orders, other_rows=other)
 
 
-def _people(conn: sa.Connection, org_key: str, hashes: Collection[bytes]) -> tuple[int, list[int]]:
-    """How many people the hashes lead to, and the numbers of these with all who were merged into them."""
+def _people(conn: sa.Connection, org_key: str, hashes: Collection[bytes]) -> list[int]:
+    """The people that the hashes lead to, after all merges; whoever survives a merge has taken over all orders."""
     survivors = {
-        conn.exec_driver_sql(_SURVIVOR, (person,)).scalar_one()
+        int(conn.exec_driver_sql(_SURVIVOR, (person,)).scalar_one())
         for digest in hashes
         for person in conn.exec_driver_sql(_PERSONS, (digest, org_key)).scalars().all()
     }
-    ids: list[int] = []
-    for survivor in sorted(survivors):
-        org_id = conn.exec_driver_sql("SELECT org_id FROM persons WHERE id = ?", (survivor,)).scalar_one()
-        ids += conn.exec_driver_sql(_MERGED_AWAY, (survivor, org_id)).scalars().all()
-    return len(survivors), ids
+    return sorted(survivors)
 
 
 def _orders(conn: sa.Connection, persons: Sequence[int]) -> tuple[tuple[FoundOrder, ...], set[int]]:

@@ -102,7 +102,6 @@ def _half(order: Any, line: Any) -> Half:
         target=order.target,
         issued=order.issued,
         held=order.held,
-        calls=order.calls,
         closed=order.closed,
         run=order.run_id or 0,
         line=None if line is None else (line.run_id, line.id),

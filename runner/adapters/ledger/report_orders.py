@@ -92,18 +92,19 @@ class OrderReader:
         self._codes = codes
 
     def judge(self, found: Sequence[FoundLine], families: Families) -> dict[int, JudgedOrder]:
+        merged = bool(families)
         lines: dict[int, FoundLine] = {}
         for row in found:
             order_id = row.order_id
             if row.role in _SHARES and order_id not in lines:
-                first = families.first_line(order_id) if families else None
+                first = families.first_line(order_id) if merged else None
                 if first is None or first.order_id == order_id:
                     lines[order_id] = row
         if not lines:
             return {}
         # Whose figures each order's calls go to: its own, or those of the family's order that has the first line.
         owner = {order_id: order_id for order_id in lines}
-        if families:
+        if merged:
             owner = {member: order_id for order_id in lines for member in families.members(order_id)}
         calls, by_key = self._calls(owner)
         closures, series = self._reasons(lines, calls, owner)
@@ -112,9 +113,11 @@ class OrderReader:
         judged = {}
         for order_id, row in lines.items():
             of_order = calls.get(order_id, [])
-            closure = closures.get(order_id) or _closed_for_good(row, families)
+            closure = closures.get(order_id)
+            if closure is None and (merged or row.closed is not None):
+                closure = _closed_for_good(families.closed(order_id, row.closed))
             state, cause = series.get(row.series, _UNSAID)
-            twice = bool(families) and families.is_twice(order_id, of_order)
+            twice = merged and families.is_twice(order_id, of_order)
             order = judge_order(OrderState(self._run_id, row.target, of_order, closure, state, cause, twice))
             sharers = sharing.get(order_id)
             holding = Holding(
@@ -122,7 +125,7 @@ class OrderReader:
                 coupons.uncounted.get(order_id, ()),
                 coupons.revoked.get(order_id, 0),
                 0,
-                families.members(order_id) if families else (order_id,),
+                families.members(order_id) if merged else (order_id,),
             )
             requested = (row.requested,) if sharers is None else sharers.requested
             judged[order_id] = JudgedOrder(order, sharers, deal(requested, order), holding)
@@ -187,6 +190,5 @@ def _age(call: CallFacts) -> tuple[float, int]:
     return call.began, call.number
 
 
-def _closed_for_good(row: FoundLine, families: Families) -> Cause | None:
-    code = families.closed(row.order_id, row.closed) if families else row.closed
+def _closed_for_good(code: str | None) -> Cause | None:
     return Cause(code, CLOSED_FOR_GOOD[code]) if code is not None and code in CLOSED_FOR_GOOD else None

@@ -74,6 +74,7 @@ class PageReader:
             adds_up = conn.exec_driver_sql(
                 "SELECT EXISTS (SELECT 1 FROM lines WHERE run_id = ? AND role = 'added')", (run_id,)
             ).scalar_one()
+        self._merged = bool(self._families)
         self._orders = OrderReader(conn, run_id, self._coupons, adds_up=bool(adds_up), codes=coupons)
 
     def __iter__(self) -> Iterator[Page]:
@@ -92,6 +93,7 @@ class PageReader:
         if any(row.merged_into is not None and not self._families.knows(row.order_id) for row in found):
             # Merged while the pages go by.
             self._families = Families.of_run(self._conn, self._scope_id, self._run_id)
+        self._merged = bool(self._families)
         judged = self._orders.judge(found, self._families)
         problems = self._problems(found)
         same_as = self._same_as(found)
@@ -120,7 +122,7 @@ class PageReader:
         if row.role == Role.ELSEWHERE:
             return self._repeat(row, at, judge_elsewhere(row.note or ""), row.target, "", printed, starts_row)
         key = row.key
-        if self._families:
+        if self._merged:
             key = self._families.root_key(order_id, key)
             first = self._families.first_line(order_id)
             if first is not None and first.order_id != order_id:

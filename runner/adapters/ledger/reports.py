@@ -24,6 +24,8 @@ from runner.core.report_lines import CouponFacts, FileShape, RejectedLine, Repor
 from runner.core.totals import Tally, Totals
 from runner.errors import UsageError
 
+CACHE_KIB = 8_192
+
 _CALL_SUMS = """
 WITH own(id) AS (
     SELECT coalesce(o.merged_into, o.id) FROM lines l JOIN orders o ON o.id = l.order_id
@@ -69,6 +71,8 @@ class RunReader:
         self.ledger = ledger
         self._conn = ledger.connect(readonly=True)
         try:
+            # A report passes over each page of the ledger once or twice: a large cache would only cost memory.
+            self._conn.exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KIB}")
             self.run = read_run(self._conn, run_name)
         except BaseException:
             self._conn.close()
@@ -99,7 +103,7 @@ class RunReader:
         earlier = sa.select(runs.c.id, runs.c.name).where(
             runs.c.scope_id == self.run.scope_id, runs.c.id <= self.run.id
         )
-        return dict(self._conn.execute(earlier).tuples().all())
+        return {row.id: row.name for row in self._conn.execute(earlier)}
 
     def pages(self, *, cells: bool = True, coupons: bool = True) -> Iterator[Page]:
         """All lines and rejected rows in the order of the input. Without `cells` or `coupons` these stay empty."""
@@ -137,7 +141,7 @@ class RunReader:
                     yield line
 
     def coupons(self, line: ReportLine) -> Iterator[Sequence[CouponFacts]]:
-        """A line's coupons in pages: those dealt to it and, with the last line of its order, those that do not count."""
+        """A line's coupons in pages: those dealt to it and, with its order's last line, those that do not count."""
         holding = line.holding
         if holding.coupons is not None:
             if holding.coupons:
@@ -162,7 +166,7 @@ class RunReader:
                 yield chosen
 
     def totals(self, tally: Tally | None = None) -> Totals:
-        """The run's sums: a tally of its lines (made now when None) beside what the ledger counts by itself."""
+        """The run's sums: a tally of its lines (made now if None) beside what the ledger counts by itself."""
         if tally is None:
             tally = Tally()
             for page in self.pages(cells=False, coupons=False):

@@ -121,7 +121,7 @@ def _known_before(conn: sa.Connection, settlements: Sequence[Settlement]) -> dic
     ]
     if not asked:
         return {}
-    return dict(conn.exec_driver_sql(sql.KNOWN_BEFORE, (orjson.dumps(asked).decode(),)).tuples().all())
+    return {row[0]: row[1] for row in conn.exec_driver_sql(sql.KNOWN_BEFORE, (orjson.dumps(asked).decode(),))}
 
 
 def _look_for_coupons(
@@ -170,7 +170,7 @@ def _look_for_coupons(
 def _recorded_codes(conn: sa.Connection, settlement: Settlement, digests: Sequence[bytes]) -> dict[int, set[Seen]]:
     """Coupons without an id that an earlier answer of the same call listed already: as many of a code as it listed."""
     codes = conn.exec_driver_sql(sql.CODES_OF_CALL, (settlement.order_id, settlement.call_key))
-    left: Counter[bytes] = Counter(dict(codes.tuples().all()))
+    left: Counter[bytes] = Counter({row[0]: row[1] for row in codes})
     found: dict[int, set[Seen]] = {}
     for position, coupon in enumerate(settlement.outcome.coupons):
         if not coupon.id and left[digests[position]] > 0:

@@ -15,7 +15,7 @@ from runner.adapters.clock import SystemClock
 from runner.adapters.terminal.beats import coupons_text, end_text, figures, waiting_texts
 from runner.adapters.terminal.layout import fold, pack
 from runner.adapters.terminal.screens import Screen
-from runner.adapters.terminal.texts import clean, local, percent
+from runner.adapters.terminal.texts import local, percent
 from runner.core.codes import CodeTable
 from runner.ports import Beat, Clock
 
@@ -72,7 +72,7 @@ class BarProgress:
     def say(self, message: str) -> None:
         now = local(self._clock.wall(), self._zone)
         for line in fold(message, self._screen.width, first=f"{now:%H:%M:%S}  "):
-            self._screen.print(Text(clean(line)), soft_wrap=True)
+            self._screen.print(Text(line), soft_wrap=True)
 
     def _lines(self, beat: Beat) -> list[Text]:
         # The last cell of a line stays free: some terminals begin a new line there.

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.adapters.terminal.texts import counted, one_line
+from runner.adapters.terminal.texts import clean, counted, one_line
 from runner.core.statuses import LineStatus
 from runner.core.totals import (
     ALL_ISSUED,
@@ -76,7 +76,7 @@ def last_line(
     text = f"exit {exit_code}: {reason}"
     if after:
         text += f"{'' if text.endswith(('.', '?', '!')) else '.'} Next{when}: {after}"
-    return one_line(text)
+    return clean(text)
 
 
 def command_line(*words: str) -> str:

@@ -1,44 +1,11 @@
-"""Words → functions. The one place where an exception becomes a sentence and an exit code.
-
-Data goes to stdout; the plan, progress and messages to stderr. The last line on stderr says why the exit code is what it is,
-and the exact command to run next.
-"""
+"""The flags of all commands: name, shape and one line of help each. What a flag means is in `settings.Options`."""
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import click
-import orjson
 import typer
-from click.core import ParameterSource
-from rich.console import Console
-
-from runner import __version__
-from runner.errors import CouponRunnerError, UsageError
-from runner.settings import Options, resolve, settings_path
-
-app = typer.Typer(
-    name="coupon-runner",
-    help="Issue coupons from spreadsheets: each coupon exactly once, and the truth about every row.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-
-FILES = "Input"
-WHO = "Customers and campaign"
-SAFETY = "Consent and bounds"
-API = "API"
-OUTPUT = "Output"
 
 Settings = Annotated[Path | None, typer.Option("--settings", help="settings file (default: the user's config folder)")]
 Org = Annotated[str | None, typer.Option(help="the organisation whose customers these are")]
@@ -91,40 +58,3 @@ ProgressFlag = Annotated[str | None, typer.Option("--progress", metavar="auto|ba
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="say more")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="only the last line")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="CSV files", show_default=False)]
-
-
-def main() -> None:
-    """The console script."""
-    raise SystemExit(run_command(sys.argv[1:]))
-
-
-def run_command(arguments: Sequence[str]) -> int:
-    """Run one command; every error ends as a sentence on stderr and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a Windows console without UTF-8 must not end a run
-    try:
-        result = app(list(arguments), prog_name="coupon-runner", standalone_mode=False)
-        return int(result) if isinstance(result, int) else 0
-    except CouponRunnerError as error:
-        return _say_error(error.message, error.exit_code, error.next_command)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        return 2
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        usage = f"{context.command_path} --help" if context is not None else "coupon-runner --help"
-        return _say_error(error.format_message(), 2, usage)
-    except click.exceptions.Exit as error:
-        return int(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        return _say_error("Stopped before anything was sent.", 130, None)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-
-
-def _say_error(message: str, code: int, next_command: str | None) -> int:
-    following = f" Next: {next_command}" if next_command else ""
-    print(f"exit {code}: {message}{following}", file=sys.stderr)
-    return code

@@ -1,0 +1,114 @@
+"""`make bench`: what safety costs, against a bare loop that only posts, in interleaved pairs.
+
+    orders/s    from the first begin to the last settle, over ORDERS orders, as a ratio to the bare loop's calls/s
+    whole run   ORDERS over the seconds of the whole command, file to CSV reports, as the same ratio
+    memory      peak resident size of the command at 10,000 and at 300,000 orders
+
+Each figure is the median of PAIRS pairs. Options: --orders N --pairs N --concurrency N --skip-memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--orders", type=int, default=100_000)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--concurrency", type=int, default=128)
+    parser.add_argument("--skip-memory", action="store_true")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="coupon-runner-bench-"))
+    server = subprocess.Popen([sys.executable, "-m", "benchmarks.server"], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        url = server.stdout.readline().strip()
+        _compare(folder, url, options.orders, options.pairs, options.concurrency)
+        if not options.skip_memory:
+            _memory(folder, url, options.concurrency)
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder)
+
+
+def _compare(folder: Path, url: str, orders: int, pairs: int, concurrency: int) -> None:
+    print(f"{orders:,} orders, concurrency {concurrency}, {pairs} interleaved pairs (bare loop, then coupon-runner)")
+    print(f"{'pair':>4} {'bare calls/s':>13} {'orders/s':>9} {'ratio':>6} {'whole run/s':>12} {'ratio':>6} {'wall s':>7} {'peak MB':>8}")
+    ratios, whole_ratios = [], []
+    for pair in range(1, pairs + 1):
+        bare = _bare(url, orders, concurrency)
+        rate, wall, peak = _run(folder / f"pair-{pair}", url, orders, concurrency)
+        ratios.append(rate / bare)
+        whole_ratios.append(orders / wall / bare)
+        print(
+            f"{pair:>4} {bare:>13,.0f} {rate:>9,.0f} {ratios[-1]:>6.2f} {orders / wall:>12,.0f} {whole_ratios[-1]:>6.2f}"
+            f" {wall:>7.1f} {peak:>8.0f}",
+            flush=True,
+        )
+    print(f"median ratio, first begin to last settle: {statistics.median(ratios):.2f} (at least 0.50; the goal is 0.90)")
+    print(f"median ratio, whole run from file to CSV reports: {statistics.median(whole_ratios):.2f} (at least 0.35)")
+
+
+def _memory(folder: Path, url: str, concurrency: int) -> None:
+    peaks = {}
+    for orders in (10_000, 300_000):
+        _, _, peaks[orders] = _run(folder / f"memory-{orders}", url, orders, concurrency)
+        print(f"peak memory at {orders:,} orders: {peaks[orders]:.0f} MB", flush=True)
+    print(f"ratio: {peaks[300_000] / peaks[10_000]:.2f} (at most 1.20, and below 400 MB)")
+
+
+def _bare(url: str, calls: int, concurrency: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.bare", url, str(calls), str(concurrency)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _run(folder: Path, url: str, orders: int, concurrency: int) -> tuple[float, float, float]:
+    """One whole run in a process of its own: orders/s from first begin to last settle, wall seconds, peak MB."""
+    folder.mkdir()
+    source = folder / "customers.csv"
+    with source.open("w", encoding="utf-8") as stream:
+        stream.write("mobile,series_id,count,name\n")
+        stream.writelines(f"{919_000_000_000 + number},415446,1,Customer {number}\n" for number in range(orders))
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("COUPON_RUNNER_")},
+        "XDG_STATE_HOME": str(folder / "state"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "COUPON_RUNNER_API_USER": "bench",
+        "COUPON_RUNNER_API_PASSWORD": "bench",
+    }
+    base = [sys.executable, "-m", "runner"]
+    out = ["--out", str(folder / "out")]
+    subprocess.run([*base, "init", "--org", "bench", "--api-url", url, *out], env=environment, check=True, capture_output=True)
+    command = [*base, "run", str(source), "--campaign", "bench", "--yes", "--max-coupons", str(orders), "--progress", "none"]
+    command += ["--concurrency", str(concurrency), "--quiet", *out]
+    began = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise SystemExit(f"the run failed: {said.decode()}")
+    with sqlite3.connect(folder / "state" / "coupon-runner" / "ledger.db") as ledger:
+        calls, first, last = ledger.execute("SELECT count(*), min(began), max(ended) FROM calls").fetchone()
+        issued = ledger.execute("SELECT sum(issued) FROM orders").fetchone()[0]
+    if (calls, issued) != (orders, orders):
+        raise SystemExit(f"the run is not what was to be measured: {calls} calls, {issued} issued of {orders}")
+    shutil.rmtree(folder)
+    return calls / (last - first), wall, usage.ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Words → functions. The one place where an exception becomes a sentence and an exit code.
+
+Data goes to stdout; the plan, progress and messages to stderr. The last line on stderr says why the exit code is what it is,
+and the exact command to run next.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from runner.adapters.terminal.endings import command_line, last_line
+from runner.cli.commands import app
+from runner.errors import CouponRunnerError
+
+_USAGE_PROBLEM: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+"""What the parser of flags raises; it exports the errors below it only."""
+
+
+def main() -> None:
+    """The console script."""
+    raise SystemExit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command; every error ends as a sentence on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a Windows console without UTF-8 must not end a run
+    words = list(arguments)
+    command = next((word for word in words if not word.startswith("-")), "")
+    try:
+        result = app(words, prog_name="coupon-runner", standalone_mode=False)
+        return int(result) if isinstance(result, int) else 0
+    except CouponRunnerError as error:
+        return _say(error.exit_code, error.message, command, words, error.next_command)
+    except _USAGE_PROBLEM as error:
+        message: str = error.format_message()  # type: ignore[attr-defined]
+        if not words:
+            sys.stderr.write(message + "\n")
+            return 2
+        return _say(2, message, command, words, None)
+    except typer.Exit as error:
+        return int(error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        return _say(130, "stopped before anything was sent", command, words, "")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _say(code: int, message: str, command: str, words: Sequence[str], next_command: str | None) -> int:
+    lines = message.splitlines()
+    if len(lines) > 1:
+        sys.stderr.write(message.rstrip() + "\n")
+    following = f"coupon-runner {next_command}" if next_command and not next_command.startswith("coupon-runner") else next_command
+    this_command = command_line(*words)
+    line = last_line(code, why=message, command=command, this_command=this_command, next_command=following)
+    sys.stderr.write(line + "\n")
+    return code

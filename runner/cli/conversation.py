@@ -1,0 +1,125 @@
+"""What a command says to and asks of a person, on a terminal or into a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from rich.console import Console
+
+from runner.adapters.ledger.runs import RunCounts, RunFacts
+from runner.adapters.profiling import ColumnProfile
+from runner.adapters.terminal.asking import ask, choose, confirm, is_terminal
+from runner.adapters.terminal.plan_view import ColumnSeen, plan_json, show_plan
+from runner.adapters.terminal.progress import progress_for
+from runner.adapters.terminal.screens import screen_for
+from runner.adapters.terminal.texts import duration, stamp
+from runner.app.issuing import Conversation, Planned
+from runner.core.codes import CodeTable
+from runner.core.pacing import parse_rate
+from runner.ports import Progress
+from runner.settings import Options
+
+
+class TerminalConversation(Conversation):
+    """Messages to stderr; questions only where stdin and stderr are both a terminal. `quiet`: only the last line."""
+
+    def __init__(self, options: Options, codes: CodeTable, *, quiet: bool = False) -> None:
+        self.present = is_terminal()
+        self._options = options
+        self._codes = codes
+        self._quiet = quiet
+        self.console: Console = screen_for(sys.stderr)
+
+    def show_plan(self, planned: Planned) -> None:
+        """Show what a run would do."""
+        if not self._quiet:
+            show_plan(planned.plan, console=self.console, **plan_words(planned))  # type: ignore[arg-type]
+            for note in planned.intake.notes:
+                self.note(note)
+
+    def show_resume(self, run: RunFacts, counts: RunCounts) -> None:
+        """Show what is left of an unfinished run, and whose it is."""
+        user, host = run.owner.get("user", "unknown"), run.owner.get("host", "unknown")
+        files = ", ".join(str(file.get("name", "")) for file in run.files)
+        self.note(
+            f"run {run.name}: campaign {run.campaign}, {files}, begun {stamp(run.started)} by {user} on {host}\n"
+            f"{counts.issued:,} of {counts.target:,} coupons issued, {counts.held:,} in doubt,"
+            f" {counts.missing:,} left to issue to {counts.open_orders:,} orders"
+        )
+
+    def note(self, sentence: str) -> None:
+        """Say something worth a line."""
+        if not self._quiet:
+            self.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    def confirm(self, question: str) -> bool:
+        """Yes or no, with no as the default."""
+        return confirm(question)
+
+    def choose(self, question: str, suggestion: str) -> str:
+        """A word; Enter takes the suggestion."""
+        return ask(f"{question}:", suggestion)
+
+    def choose_one(self, question: str, choices: Mapping[str, str], default: str) -> str:
+        """One of several words."""
+        return choose(question, choices, default=default)
+
+    @contextmanager
+    def watching(self) -> Iterator[Progress]:
+        """Show a run while it is live."""
+        mode = "none" if self._quiet else self._options.progress
+        with progress_for(
+            mode, stream=sys.stderr, is_terminal=sys.stderr.isatty(), codes=self._codes
+        ) as progress:
+            yield progress
+
+
+def columns_seen(understood: Sequence[tuple[str, Sequence[ColumnProfile]]]) -> list[ColumnSeen]:
+    """What was understood of the columns, in words; the file is named when there are several."""
+    seen = []
+    for file, profiles in understood:
+        for profile in profiles:
+            heading = profile.heading if len(understood) == 1 else f"{file}: {profile.heading}"
+            parts = [f"{profile.filled:,} filled"]
+            if profile.blank:
+                parts.append(f"{profile.blank:,} blank")
+            parts.append(f"{'' if profile.distinct_exact else 'at least '}{profile.distinct:,} different")
+            if profile.looks_like:
+                parts.append(profile.looks_like)
+            seen.append(ColumnSeen(heading, str(profile.role), ", ".join(parts)))
+    return seen
+
+
+def plan_words(planned: Planned) -> dict[str, object]:
+    """What the views need to know of a plan beside its counts."""
+    plan = planned.plan
+    rate = parse_rate(planned.rate) if planned.rate is not None else None
+    until = ""
+    if rate is not None and plan.calls:
+        seconds = plan.calls * rate.window_seconds / rate.calls
+        if seconds >= 60:
+            end = datetime.fromtimestamp(time.time() + seconds).astimezone()
+            until = f"{end:%Y-%m-%d %H:%M %Z} (about {duration(seconds)})"
+    unfinished = ""
+    if planned.unfinished is not None:
+        unfinished = f"the unfinished run {planned.unfinished.name} comes first: its rest is issued before this file"
+    return {
+        "campaign": planned.intake.campaign,
+        "org": planned.org.name,
+        "rehearsal": planned.rehearsal,
+        "files": [str(file["name"]) for file in planned.intake.files],
+        "columns": columns_seen(planned.intake.understood),
+        "rate": planned.rate or "",
+        "until": until,
+        "unfinished": unfinished,
+        "cap": planned.cap,
+    }
+
+
+def plan_document(planned: Planned) -> dict[str, object]:
+    """A plan as JSON data."""
+    return {"plan_code": planned.code, **plan_json(planned.plan, **plan_words(planned))}  # type: ignore[arg-type]
