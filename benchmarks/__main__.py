@@ -23,7 +23,9 @@ from pathlib import Path
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--concurrency", type=int, default=128)
@@ -45,7 +47,9 @@ def main() -> None:
 
 def _compare(folder: Path, url: str, orders: int, pairs: int, concurrency: int) -> None:
     print(f"{orders:,} orders, concurrency {concurrency}, {pairs} interleaved pairs (bare loop, then coupon-runner)")
-    print(f"{'pair':>4} {'bare calls/s':>13} {'orders/s':>9} {'ratio':>6} {'whole run/s':>12} {'ratio':>6} {'wall s':>7} {'peak MB':>8}")
+    print(
+        f"{'pair':>4} {'bare calls/s':>13} {'orders/s':>9} {'ratio':>6} {'whole run/s':>12} {'ratio':>6} {'wall s':>7} {'peak MB':>8}"
+    )
     ratios, whole_ratios = [], []
     for pair in range(1, pairs + 1):
         bare = _bare(url, orders, concurrency)
@@ -57,7 +61,9 @@ def _compare(folder: Path, url: str, orders: int, pairs: int, concurrency: int) 
             f" {wall:>7.1f} {peak:>8.0f}",
             flush=True,
         )
-    print(f"median ratio, first begin to last settle: {statistics.median(ratios):.2f} (at least 0.50; the goal is 0.90)")
+    print(
+        f"median ratio, first begin to last settle: {statistics.median(ratios):.2f} (at least 0.50; the goal is 0.90)"
+    )
     print(f"median ratio, whole run from file to CSV reports: {statistics.median(whole_ratios):.2f} (at least 0.35)")
 
 
@@ -90,8 +96,21 @@ def _run(folder: Path, url: str, orders: int, concurrency: int) -> tuple[float, 
     }
     base = [sys.executable, "-m", "runner"]
     out = ["--out", str(folder / "out")]
-    subprocess.run([*base, "init", "--org", "bench", "--api-url", url, *out], env=environment, check=True, capture_output=True)
-    command = [*base, "run", str(source), "--campaign", "bench", "--yes", "--max-coupons", str(orders), "--progress", "none"]
+    subprocess.run(
+        [*base, "init", "--org", "bench", "--api-url", url, *out], env=environment, check=True, capture_output=True
+    )
+    command = [
+        *base,
+        "run",
+        str(source),
+        "--campaign",
+        "bench",
+        "--yes",
+        "--max-coupons",
+        str(orders),
+        "--progress",
+        "none",
+    ]
     command += ["--concurrency", str(concurrency), "--quiet", *out]
     began = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)

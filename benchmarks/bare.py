@@ -19,13 +19,19 @@ ISSUE_PATH = "/v2/coupon/issue/multiple"
 async def post_all(base_url: str, calls: int, concurrency: int) -> float:
     """Post that many calls; returns the seconds from the first to the last answer."""
     numbers = iter(range(calls))
-    headers = {"Content-Type": "application/json", "Accept": "application/json", "Authorization": "Basic YmVuY2g6YmVuY2g="}
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Authorization": "Basic YmVuY2g6YmVuY2g=",
+    }
     connector = aiohttp.TCPConnector(limit=concurrency)
     async with aiohttp.ClientSession(connector=connector) as session:
 
         async def work() -> None:
             for number in numbers:
-                body = orjson.dumps({"seriesId": 415446, "count": 1, "customer": {"mobile": str(919_000_000_000 + number)}})
+                body = orjson.dumps(
+                    {"seriesId": 415446, "count": 1, "customer": {"mobile": str(919_000_000_000 + number)}}
+                )
                 async with session.post(base_url + ISSUE_PATH, data=body, headers=headers) as response:
                     await response.read()
 

@@ -58,8 +58,7 @@ class Endpoint(asyncio.Protocol):
         who = _CUSTOMER.search(body)
         kind, value = (who[1], who[2]) if who else (b"mobile", b"0")
         coupons = b",".join(
-            b'{"code":"C%d","couponId":%d}' % (number, number)
-            for number in itertools.islice(self.coupon_ids, count)
+            b'{"code":"C%d","couponId":%d}' % (number, number) for number in itertools.islice(self.coupon_ids, count)
         )
         customer = next(self.customer_ids)
         identifier = b'[{"type":"%b","value":"%b"}]' % (kind, value)

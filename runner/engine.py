@@ -425,11 +425,17 @@ class Engine:
                 call_key=key, series=order.series, count=quantity, kind=order.kind.value, value=order.value
             )
             outcome = classify(exchange, asked=quantity, table=self._codes)
-            names = self._names_of(outcome.customer) if outcome.customer is not None else ()
+            names = self._new_names(order, outcome.customer) if outcome.customer is not None else ()
             self._ledger.settle(Settlement(key, order.id, order.person, options.run, outcome, names, exchange.seconds))
         finally:
             self._sending.discard(task)
         return await self._judge(order, series, outcome, token)
+
+    def _new_names(self, order: Order, customer: CustomerFacts) -> tuple[Identifier, ...]:
+        """What an answer names beyond the identifier that was sent: that one is known, and it is most of them."""
+        sent = (order.kind.value, order.value)
+        others = tuple(name for name in customer.identifiers if name != sent)
+        return self._names_of(CustomerFacts(customer.id, others))
 
     async def _judge(self, order: Order, series: _Series, outcome: Outcome, token: str | None) -> tuple[Verdict, Order]:
         issued = len(outcome.coupons)

@@ -61,7 +61,7 @@ def _pairs(value: object) -> object:
         for part in value:
             role, equals, heading = str(part).partition("=")
             if not equals:
-                raise ValueError(f"write role=heading, for example mobile=\"Ph No\", not {part!r}")
+                raise ValueError(f'write role=heading, for example mobile="Ph No", not {part!r}')
             pairs[role.strip()] = heading.strip()
         return pairs
     return value
@@ -188,12 +188,11 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], path: Path
     org = given.get("org") or from_environment.get("org") or document.get("org") or default_org
     rehearsal = given.get("sandbox") or str(from_environment.get("sandbox", "")).lower() in ("1", "true", "yes")
     if not rehearsal and org is not None and isinstance(organisations, dict):
-        own = next((value for name, value in organisations.items() if name.casefold() == str(org).casefold()), {})
+        own: dict[str, Any] = next((value for name, value in organisations.items() if name.casefold() == str(org).casefold()), {})
         layers.append((f"settings file {path}, [orgs.{org}]", own))
         document["org"] = org
     for where, layer in layers:
-        for name in layer.keys() & _PER_RUN:
-            problems.append(f"{where}: {name} can only be given for a single run, as a flag")
+        problems += [f"{where}: {name} is for a single run only: give it as a flag" for name in layer.keys() & _PER_RUN]
     layers += [("environment", from_environment), ("flags", given)]
     merged: dict[str, Any] = {}
     origin: dict[str, str] = {}
@@ -235,7 +234,9 @@ def _read_environment(environment: Mapping[str, str], problems: list[str]) -> di
         if name in _ENVIRONMENT_OWN:
             continue
         if name.lower() not in _NAMES:
-            known = {f"{PREFIX}{other.upper()}" for other in _NAMES} | {f"{PREFIX}{other}" for other in _ENVIRONMENT_OWN}
+            known = {f"{PREFIX}{other.upper()}" for other in _NAMES} | {
+                f"{PREFIX}{other}" for other in _ENVIRONMENT_OWN
+            }
             problems.append(f"environment: unknown variable {variable}{_suggest(variable, known)}")
         elif value:
             found[name.lower()] = value
@@ -270,5 +271,7 @@ def secret(name: str, environment: Mapping[str, str]) -> str | None:
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{variable}_FILE names {path}, which cannot be read: {os.strerror(getattr(error, 'errno', 0) or 5)}") from None
+            raise SettingsError(
+                f"{variable}_FILE names {path}, which cannot be read: {os.strerror(getattr(error, 'errno', 0) or 5)}"
+            ) from None
     return value or None

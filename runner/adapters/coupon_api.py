@@ -1,9 +1,9 @@
 """The API over HTTP: one POST a call, given back uninterpreted, whatever happened to it.
 
 Never retries, never follows a redirect, never interprets an answer, never logs. Foreign exceptions become an `Exchange`
-here and nowhere else. What makes `left` trustworthy: aiohttp tells its tracer `on_request_headers_sent` *before* it
-writes the first byte of a request, so only the absence of that signal proves that nothing left; the class of an
-exception proves nothing.
+here and nowhere else. What makes `left` trustworthy: a request marks its body when it has got its connection, *before*
+aiohttp writes the first byte, so only the absence of the mark proves that nothing left; the class of an exception
+proves nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
 import orjson
 from aiohttp.abc import AbstractResolver
+from aiohttp.connector import Connection
 from yarl import URL
 
 from runner import __version__
@@ -203,7 +204,8 @@ class CouponApi:
         signed: bool = True,
     ) -> Exchange:
         started = self._now()
-        sent = _Sent()
+        # A read changes nothing, so whether it left is not asked for: `left` then says the careful thing.
+        body = None if document is None else _Body(orjson.dumps(document))
         status: int | None = None
         kept: dict[str, str] = {}
         chunks: list[bytes] = []
@@ -224,10 +226,9 @@ class CouponApi:
                 response = await session_of().request(
                     method,
                     url,
-                    data=None if document is None else orjson.dumps(document),
+                    data=body,
                     headers=headers,
                     allow_redirects=False,  # aiohttp would post again, by itself, on a 307 or 308
-                    trace_request_ctx=sent,
                 )
                 try:
                     status = response.status
@@ -247,7 +248,7 @@ class CouponApi:
         except Exception as error:  # noqa: BLE001 - whatever broke, the caller must learn whether the call left
             failure, detail = describe_failure(error)
         return Exchange(
-            left=sent.left,
+            left=body is None or body.left,
             status=status,
             headers=kept,
             body=chunks[0] if len(chunks) == 1 else b"".join(chunks),
@@ -284,23 +285,24 @@ class CouponApi:
             proxy=self._proxy,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_seconds),
-            trace_configs=[_trace_sending()],
+            request_class=_MarkedRequest,
         )
 
 
-class _Sent(SimpleNamespace):
-    """What the tracer has seen of one request."""
+class _Body(aiohttp.BytesPayload):
+    """The body of one POST, which remembers whether aiohttp began to write the request (`left`)."""
 
     left = False
 
 
-def _trace_sending() -> aiohttp.TraceConfig:
-    def context_of(trace_request_ctx: _Sent) -> _Sent:
-        return trace_request_ctx
+class _MarkedRequest(aiohttp.ClientRequest):
+    """A request that marks its body just before anything of it is written.
 
-    async def note_sent(_session: aiohttp.ClientSession, sent: SimpleNamespace, _params: object) -> None:
-        sent.left = True
+    `send` runs when the request has its connection; before it, and so in its absence, no byte can have left. The
+    documented way, the trace signal `on_request_headers_sent`, says the same at three times the cost of the whole mark.
+    """
 
-    config = aiohttp.TraceConfig(trace_config_ctx_factory=context_of)  # type: ignore[arg-type]
-    config.on_request_headers_sent.append(note_sent)
-    return config
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if isinstance(self._body, _Body):
+            self._body.left = True
+        return await super().send(conn)

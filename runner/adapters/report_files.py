@@ -46,11 +46,6 @@ class Written:
     revision: int
 
 
-def report_folder(out: Path, run_name: str, *, rehearsal: bool) -> Path:
-    """Where a run's reports belong: `<out>/<run id>`, marked when nothing in it was really issued."""
-    return out / (f"REHEARSAL-{run_name}" if rehearsal else run_name)
-
-
 def write_reports(reader: RunReader, folder: Path, *, advise: Advise) -> Written:
     """Write all reports of a run, proved to add up, into `folder` (0700; files 0600).
 

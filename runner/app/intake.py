@@ -99,7 +99,9 @@ def take_in(
     leading = staging.scopes_of_refs()
     if any(scope_id != (scope.id if scope else None) for scope_id, _ in leading):
         names = ", ".join(sorted({name for _, name in leading} | {campaign}))
-        raise InputRefused(f"The lines that we wrote (_ref) belong to different campaigns ({names}): run each by itself.")
+        raise InputRefused(
+            f"The lines that we wrote (_ref) belong to different campaigns ({names}): run each by itself."
+        )
     return Intake(
         campaign=campaign,
         scope=scope,
@@ -236,9 +238,7 @@ def _region(options: Options, frozen: Scope | None) -> str | None:
     return frozen.region
 
 
-def _identify_by(
-    columns: Sequence[Columns], options: Options, frozen: Scope | None, asker: Asker
-) -> tuple[Kind, ...]:
+def _identify_by(columns: Sequence[Columns], options: Options, frozen: Scope | None, asker: Asker) -> tuple[Kind, ...]:
     """Which identifier is sent: frozen, told, the only one there is, or asked."""
     kinds = tuple(dict.fromkeys(kind for assigned in columns for kind in assigned.kinds))
     told = options.kinds
@@ -262,5 +262,3 @@ def _identify_by(
     raise UsageError(
         f"The file has several identifiers ({names}): say which one is sent to the API, for example --identify-by {kinds[0]}"
     )
-
-

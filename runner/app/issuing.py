@@ -51,7 +51,7 @@ from runner.core.identity import IDENTITY_VERSION
 from runner.core.keys import scope_key
 from runner.core.planning import Overlap, Plan
 from runner.errors import InputRefused, UsageError
-from runner.ports import Clock, Progress
+from runner.ports import Beat, Clock, Progress
 from runner.settings import Options, resolve
 
 NOT_REMEMBERED = frozenset({"yes", "plan", "fresh", "same_org", "json", "progress", "unfinished", "limit"})
@@ -100,8 +100,15 @@ class Conversation:
     @contextmanager
     def watching(self) -> Iterator[Progress]:
         """Watch a run while it is live."""
-        raise NotImplementedError
-        yield
+        yield _Unwatched()
+
+
+class _Unwatched:
+    def beat(self, beat: Beat) -> None:
+        """Nobody watches."""
+
+    def say(self, message: str) -> None:
+        """Nobody listens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,9 +201,7 @@ def run_files(
         return planned, ended
 
 
-def resume_run(
-    name: str | None, request: Request, *, clock: Clock, conversation: Conversation
-) -> Ended:
+def resume_run(name: str | None, request: Request, *, clock: Clock, conversation: Conversation) -> Ended:
     """Go on with an unfinished run, without its file.
 
     Raises:
@@ -295,7 +300,11 @@ def _check_same_org(ledger: LedgerFile, org: Org, scope: Scope | None, api: Api,
     last = scope if scope is not None and scope.runs else newest_scope(ledger, org)
     if last is None or (last.url == api.url and last.credentials == api.fingerprint):
         return False
-    what = [word for word, changed in (("address", last.url != api.url), ("credentials", last.credentials != api.fingerprint)) if changed]
+    what = [
+        word
+        for word, changed in (("address", last.url != api.url), ("credentials", last.credentials != api.fingerprint))
+        if changed
+    ]
     if not options.same_org:
         raise UsageError(
             f"The {' and the '.join(what)} of the API changed since the last run of {org.name} ({last.url} before, {api.url} now)."
@@ -321,7 +330,9 @@ def _planned(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Api,
 
 def _plan_code(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Api, options: Options) -> str:
     """Covers the files' bytes, all resolved options, caps, and every order with its target and what is missing."""
-    resolved = options.model_dump(mode="json", by_alias=True, exclude={"yes", "plan", "fresh", "json_output", "progress", "out"})
+    resolved = options.model_dump(
+        mode="json", by_alias=True, exclude={"yes", "plan", "fresh", "json_output", "progress", "out"}
+    )
     content = {
         "files": [file["sha256"] for file in intake.files],
         "org": org.key,
@@ -364,7 +375,9 @@ def _deal_with_unfinished(
         choice = "resume"
     if choice is None and conversation.present and not request.options.yes:
         conversation.show_resume(unfinished, counts)
-        choice = conversation.choose("First its rest (resume), never its rest (abandon), or stop here (refuse)", "resume")  # type: ignore[assignment]
+        choice = conversation.choose(
+            "First its rest (resume), never its rest (abandon), or stop here (refuse)", "resume"
+        )  # type: ignore[assignment]
     if choice == "refuse":
         raise InputRefused(
             f"The campaign has an unfinished run, {unfinished.name} ({counts.missing:,} coupons left).",
@@ -372,16 +385,22 @@ def _deal_with_unfinished(
         )
     if choice == "abandon":
         if intake.of_ours:
-            raise UsageError("Lines that we wrote are a part of their campaign and abandon nothing: leave --unfinished out.")
+            raise UsageError(
+                "Lines that we wrote are a part of their campaign and abandon nothing: leave --unfinished out."
+            )
         finish(ledger, unfinished, codes=code_table(request.options), clock=clock)
         override = {**_override("abandon", clock), "why": "--unfinished abandon"}
-        set_run_state(ledger, unfinished, RunState.ABANDONED, at=clock.wall(), reason="--unfinished abandon", override=override)
+        set_run_state(
+            ledger, unfinished, RunState.ABANDONED, at=clock.wall(), reason="--unfinished abandon", override=override
+        )
         return
     if choice not in (None, "resume"):
         raise UsageError(f"{choice!r} is none of resume, abandon, refuse.")
     options = _remembered(unfinished, request)
     if not (request.options.yes or request.options.plan or conversation.present):
-        raise UsageError(f"Nobody is here to agree: add --yes to go on with the unfinished run {unfinished.name} first.")
+        raise UsageError(
+            f"Nobody is here to agree: add --yes to go on with the unfinished run {unfinished.name} first."
+        )
     conversation.note(f"first the rest of the unfinished run {unfinished.name}: {counts.missing:,} coupons")
     with conversation.watching() as progress:
         ended = execute(ledger, unfinished, options=options, api=api, clock=clock, progress=progress)
@@ -415,9 +434,7 @@ def _agree(
     campaign = _campaign(org, intake, intake.scope)
 
     def decide(rule: Overlap) -> Planned:
-        plan = staging.plan(
-            campaign, identify_by=intake.identify_by, duplicates=options.duplicates_rule, overlap=rule
-        )
+        plan = staging.plan(campaign, identify_by=intake.identify_by, duplicates=options.duplicates_rule, overlap=rule)
         return _planned(plan, intake, org, ledger, api, options)
 
     planned = decide(overlap)
@@ -457,7 +474,9 @@ def _consent(planned: Planned, options: Options, conversation: Conversation) -> 
             return
         raise InputRefused("Not agreed: nothing was sent.")
     if not options.yes:
-        raise UsageError("Nobody is here to agree: add --yes and --max-coupons N, or --plan CODE from `coupon-runner plan`.")
+        raise UsageError(
+            "Nobody is here to agree: add --yes and --max-coupons N, or --plan CODE from `coupon-runner plan`."
+        )
     if options.max_coupons is None and not planned.rehearsal:
         raise UsageError(
             f"Without a terminal --yes needs a cap: add --max-coupons N (the plan issues {planned.plan.missing:,}),"
@@ -538,7 +557,9 @@ def _find_unfinished(ledger: LedgerFile, name: str | None, options: Options) -> 
     org = open_org(ledger, options)
     run = newest_run(ledger, org_id=org.id, unfinished=True)
     if run is None:
-        raise UsageError(f"Nothing to resume: no run of {org.name} is unfinished.", next_command="coupon-runner run FILE…")
+        raise UsageError(
+            f"Nothing to resume: no run of {org.name} is unfinished.", next_command="coupon-runner run FILE…"
+        )
     return run
 
 
@@ -557,4 +578,3 @@ def _api_of(stack: ExitStack, place: Place, options: Options, request: Request) 
     if place.rehearsal:
         return stack.enter_context(rehearsal_api(options, place))
     return real_api(options, request.environment)
-

@@ -135,7 +135,8 @@ def find_of_customer(text: str, request: Request, *, clock: Clock) -> dict[str, 
         "customer": text,
         "people": found.persons,
         "orders": [_order(order) for order in found.orders],
-        "rows": [row for order in found.orders for row in _rows_of(order, codes)] + [_row(row) for row in found.other_rows],
+        "rows": [row for order in found.orders for row in _rows_of(order, codes)]
+        + [_row(row) for row in found.other_rows],
     }
 
 
@@ -189,7 +190,15 @@ def _rows_of(order: FoundOrder, codes: CodeTable) -> Iterable[dict[str, object]]
     for number, row in enumerate(order.rows):
         status = "duplicate" if row.role in ("duplicate", "elsewhere") or order.merged else None
         if status is None:
-            status = "in_doubt" if order.in_doubt else "issued" if not missing else "partial" if order.issued else "not issued"
+            status = (
+                "in_doubt"
+                if order.in_doubt
+                else "issued"
+                if not missing
+                else "partial"
+                if order.issued
+                else "not issued"
+            )
         code = order.closed or (last.code if last is not None and (missing or order.in_doubt) else "")
         yield {
             **_row(row),

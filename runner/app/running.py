@@ -60,7 +60,13 @@ def execute(
 
 
 def finish(
-    ledger: LedgerFile, run: RunFacts, *, codes: CodeTable, clock: Clock, stop: Stop | None = None, signals: Sequence[int] = ()
+    ledger: LedgerFile,
+    run: RunFacts,
+    *,
+    codes: CodeTable,
+    clock: Clock,
+    stop: Stop | None = None,
+    signals: Sequence[int] = (),
 ) -> Ended:
     """Settle what was left under way as in doubt, record the state, prove the sums, write the reports."""
     recover_scope(ledger, run.scope_id)
@@ -75,9 +81,7 @@ def finish(
     with RunReader(ledger, run.name) as reader:
         written = write_reports(reader, folder_of(run), advise=codes.advice)
     found = written.exit_codes
-    set_run_state(
-        ledger, run, state, at=clock.wall(), exit_code=principal_exit(found), exit_codes=found, reason=reason
-    )
+    set_run_state(ledger, run, state, at=clock.wall(), exit_code=principal_exit(found), exit_codes=found, reason=reason)
     return Ended(run=run, codes=tuple(found), written=written, stop=stop)
 
 
@@ -178,4 +182,3 @@ def _in_loop(work: Coroutine[None, None, Stop | None]) -> Stop | None:
         return asyncio.run(work)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
         return loop.run(work)
-

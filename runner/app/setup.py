@@ -64,10 +64,12 @@ def init_org(request: Request, *, clock: Clock, conversation: Conversation) -> I
         ledger = LedgerFile.open(place.ledger, key_folder=place.keys)
         if find_org(ledger, name) is None:
             check_out_folder(options.out, scope_key(name), ledger.ledger_id, newest_head(ledger))
-    values = {"api_url": url, "region": region, "ledger": options.ledger}
+    values: dict[str, object] = {"api_url": url, "region": region, "ledger": options.ledger}
     values["allowed_hosts"] = list(options.allowed_hosts) or None
     values["rate"] = options.rate
-    written, default = _write_settings(request.settings, name.strip(), {k: v for k, v in values.items() if v is not None})
+    written, default = _write_settings(
+        request.settings, name.strip(), {k: v for k, v in values.items() if v is not None}
+    )
     org = create_org(ledger, name, at=clock.wall())
     return Initialised(
         org=org.name,

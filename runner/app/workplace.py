@@ -84,7 +84,9 @@ def open_ledger(place: Place, clock: Clock) -> LedgerFile:
     ledger = LedgerFile.open(place.ledger, key_folder=place.keys)
     if ledger.rehearsal is not place.rehearsal:
         kind, other = ("a rehearsal's", "without --sandbox") if ledger.rehearsal else ("a real", "with --sandbox")
-        raise UsageError(f"The ledger {place.ledger} is {kind} ledger: it cannot be used {other}. Name another (--ledger).")
+        raise UsageError(
+            f"The ledger {place.ledger} is {kind} ledger: it cannot be used {other}. Name another (--ledger)."
+        )
     return ledger
 
 

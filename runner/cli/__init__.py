@@ -56,7 +56,11 @@ def _say(code: int, message: str, command: str, words: Sequence[str], next_comma
     lines = message.splitlines()
     if len(lines) > 1:
         sys.stderr.write(message.rstrip() + "\n")
-    following = f"coupon-runner {next_command}" if next_command and not next_command.startswith("coupon-runner") else next_command
+    following = (
+        f"coupon-runner {next_command}"
+        if next_command and not next_command.startswith("coupon-runner")
+        else next_command
+    )
     this_command = command_line(*words)
     line = last_line(code, why=message, command=command, this_command=this_command, next_command=following)
     sys.stderr.write(line + "\n")

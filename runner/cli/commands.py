@@ -127,7 +127,9 @@ def _end_plan(planned: Planned, request: Request, files: list[Path]) -> int:
     else:
         sys.stdout.write(f"{planned.code}\n")
     if plan.overlaps and request.options.overlap == "refuse":
-        raise InputRefused("Customers hold the same series from another campaign (listed above), and --overlap refuse is set.")
+        raise InputRefused(
+            "Customers hold the same series from another campaign (listed above), and --overlap refuse is set."
+        )
     code = 1 if plan.rejected else 0
     words = ["run", *map(str, files)]
     for name, value in request.flags.items():
@@ -140,7 +142,9 @@ def _end_plan(planned: Planned, request: Request, files: list[Path]) -> int:
             words += [word for pair in value for word in (flag, pair)]
         elif value is not False:
             words += [flag, str(value)]
-    why = f"{plan.rejected:,} of {plan.rows:,} rows are rejected" if code else f"{plan.missing:,} coupons would be issued"
+    why = (
+        f"{plan.rejected:,} of {plan.rows:,} rows are rejected" if code else f"{plan.missing:,} coupons would be issued"
+    )
     following = last_line(code, why=why, next_command=command_line(*words, "--plan", planned.code))
     sys.stderr.write(following + "\n")
     return code
@@ -249,7 +253,9 @@ def _plan(files: list[Path], request: Request, talk: TerminalConversation) -> in
 
 @app.command("resume")
 def resume(
-    run: Annotated[str | None, typer.Argument(help="run id (default: the newest unfinished one)", show_default=False)] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="run id (default: the newest unfinished one)", show_default=False)
+    ] = None,
     org: f.Org = None,
     yes: f.Yes = None,
     max_coupons: f.MaxCoupons = None,
@@ -299,7 +305,9 @@ def abandon(
     if request.options.json_output:
         sys.stdout.write((ended.written.folder / "summary.json").read_text(encoding="utf-8"))
     left = ended.written.totals.coupons.missing
-    sys.stderr.write(last_line(0, why=f"{ended.run.name} is abandoned; {left:,} coupons of it will not be issued") + "\n")
+    sys.stderr.write(
+        last_line(0, why=f"{ended.run.name} is abandoned; {left:,} coupons of it will not be issued") + "\n"
+    )
     return 0
 
 
@@ -426,7 +434,9 @@ def init(
     if request.options.json_output:
         _print_json(document)
     else:
-        sys.stdout.write(f"ledger    {made.ledger}{' (new)' if made.ledger_created else ''}\nsettings  {made.settings}\n")
+        sys.stdout.write(
+            f"ledger    {made.ledger}{' (new)' if made.ledger_created else ''}\nsettings  {made.settings}\n"
+        )
     words = "; set COUPON_RUNNER_API_KEY and COUPON_RUNNER_API_SECRET (or _API_USER and _API_PASSWORD) next"
     following = last_line(0, why=f"{made.org} is set up{words}", next_command="coupon-runner plan FILE --campaign NAME")
     sys.stderr.write(following + "\n")
@@ -438,7 +448,9 @@ def sandbox(
     port: Annotated[int, typer.Option(help="port to listen on; 0: any free one")] = 8765,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     seed: Annotated[int, typer.Option(help="makes codes and chances repeatable")] = 0,
-    chaos: Annotated[int | None, typer.Option(metavar="SEED", help="a mix of all faults at random, by this seed")] = None,
+    chaos: Annotated[
+        int | None, typer.Option(metavar="SEED", help="a mix of all faults at random, by this seed")
+    ] = None,
     sandbox_config: f.SandboxConfig = None,
     truth: Annotated[Path | None, typer.Option(help="file of its truth (default: in the user's state folder)")] = None,
 ) -> int:
@@ -468,5 +480,7 @@ def sandbox(
     except (SandboxConfigError, TruthError) as error:
         raise SettingsError(str(error)) from None
     except OSError as error:
-        raise SettingsError(f"The sandbox cannot listen on {host} port {port}: {error.strerror}. Choose another --port.") from None
+        raise SettingsError(
+            f"The sandbox cannot listen on {host} port {port}: {error.strerror}. Choose another --port."
+        ) from None
     return 0

@@ -72,9 +72,7 @@ class TerminalConversation(Conversation):
     def watching(self) -> Iterator[Progress]:
         """Show a run while it is live."""
         mode = "none" if self._quiet else self._options.progress
-        with progress_for(
-            mode, stream=sys.stderr, is_terminal=sys.stderr.isatty(), codes=self._codes
-        ) as progress:
+        with progress_for(mode, stream=sys.stderr, is_terminal=sys.stderr.isatty(), codes=self._codes) as progress:
             yield progress
 
 

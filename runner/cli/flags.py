@@ -9,7 +9,9 @@ import typer
 
 Settings = Annotated[Path | None, typer.Option("--settings", help="settings file (default: the user's config folder)")]
 Org = Annotated[str | None, typer.Option(help="the organisation whose customers these are")]
-Ledger = Annotated[str | None, typer.Option(help="path or sqlite:///path of the ledger (default: the user's state folder)")]
+Ledger = Annotated[
+    str | None, typer.Option(help="path or sqlite:///path of the ledger (default: the user's state folder)")
+]
 Campaign = Annotated[str | None, typer.Option(help="each customer counts once per series within it")]
 Series = Annotated[str | None, typer.Option(metavar="ID[,ID]", help="series for rows without a series column")]
 Count = Annotated[int | None, typer.Option(help="coupons per row and series without a count (default 1)")]
@@ -22,18 +24,25 @@ IdentifyBy = Annotated[
 ]
 Region = Annotated[str | None, typer.Option(help="country of mobiles written without country code, e.g. IN")]
 DuplicatesFlag = Annotated[
-    str | None, typer.Option("--duplicates", metavar="agree|add", help="same customer and series twice: must agree, or add up")
+    str | None,
+    typer.Option("--duplicates", metavar="agree|add", help="same customer and series twice: must agree, or add up"),
 ]
 OverlapFlag = Annotated[
     str | None,
-    typer.Option("--overlap", metavar="ask|refuse|skip|allow", help="customers who hold the series from another campaign"),
+    typer.Option(
+        "--overlap", metavar="ask|refuse|skip|allow", help="customers who hold the series from another campaign"
+    ),
 ]
 Unfinished = Annotated[
     str | None,
-    typer.Option(metavar="resume|abandon|refuse", help="what to do first with the campaign's unfinished run (default resume)"),
+    typer.Option(
+        metavar="resume|abandon|refuse", help="what to do first with the campaign's unfinished run (default resume)"
+    ),
 ]
 Limit = Annotated[int | None, typer.Option(help="at most N orders now, the rest later (exit 75)")]
-RateFlag = Annotated[str | None, typer.Option("--rate", metavar="N/s|m|h", help="pace of all calls (default 100/m; none on loopback)")]
+RateFlag = Annotated[
+    str | None, typer.Option("--rate", metavar="N/s|m|h", help="pace of all calls (default 100/m; none on loopback)")
+]
 Concurrency = Annotated[int | None, typer.Option(help="calls in flight at most (default 16)")]
 MaxCoupons = Annotated[int | None, typer.Option(help="cap: this run and its resumes never issue more (exit 4)")]
 ApiUrl = Annotated[str | None, typer.Option(help="address of the API, e.g. https://eu.api.capillarytech.com")]
@@ -42,9 +51,15 @@ Sandbox = Annotated[
     typer.Option("--sandbox", "--rehearse", help="rehearse against an API on this machine; nothing real is issued"),
 ]
 Fresh = Annotated[bool | None, typer.Option("--fresh", help="with --sandbox: forget all earlier rehearsals first")]
-SandboxConfig = Annotated[Path | None, typer.Option(help="with --sandbox: answers and faults by series or customer (TOML)")]
-SameOrg = Annotated[bool | None, typer.Option("--same-org", help="the address or credentials changed, the customers did not")]
-Metadata = Annotated[bool | None, typer.Option("--metadata/--no-metadata", help="send the call's key as metadata (default yes)")]
+SandboxConfig = Annotated[
+    Path | None, typer.Option(help="with --sandbox: answers and faults by series or customer (TOML)")
+]
+SameOrg = Annotated[
+    bool | None, typer.Option("--same-org", help="the address or credentials changed, the customers did not")
+]
+Metadata = Annotated[
+    bool | None, typer.Option("--metadata/--no-metadata", help="send the call's key as metadata (default yes)")
+]
 Attribution = Annotated[str | None, typer.Option(metavar="TYPE=CODE", help="attribute the issue, e.g. TILL=till.01")]
 Timeout = Annotated[str | None, typer.Option(metavar="60s", help="deadline of a call; one that passes is in doubt")]
 Grace = Annotated[str | None, typer.Option(metavar="25s", help="after the first Ctrl-C, for calls in flight")]
@@ -52,9 +67,13 @@ QueueBudget = Annotated[str | None, typer.Option(metavar="3h", help="give a seri
 ReachBudget = Annotated[str | None, typer.Option(metavar="10m", help="give the API up after so long out of reach")]
 Out = Annotated[Path | None, typer.Option(help="folder of the reports (default ./coupon-runs)")]
 PlanCode = Annotated[str | None, typer.Option("--plan", metavar="CODE", help="consent to exactly this plan")]
-Yes = Annotated[bool | None, typer.Option("--yes", "-y", help="do not ask; without a terminal a cap or plan code is needed too")]
+Yes = Annotated[
+    bool | None, typer.Option("--yes", "-y", help="do not ask; without a terminal a cap or plan code is needed too")
+]
 Json = Annotated[bool | None, typer.Option("--json", help="data as JSON on stdout")]
-ProgressFlag = Annotated[str | None, typer.Option("--progress", metavar="auto|bar|plain|json|none", help="how a live run is shown")]
+ProgressFlag = Annotated[
+    str | None, typer.Option("--progress", metavar="auto|bar|plain|json|none", help="how a live run is shown")
+]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="say more")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="only the last line")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="CSV files", show_default=False)]

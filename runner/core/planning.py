@@ -352,13 +352,7 @@ def _plan_order(
 ) -> PlannedOrder:
     facts = known.orders.get((person.person, series), ()) if person.person is not None else ()
     existing = next((order for order in facts if order.other is None), None)
-    elsewhere = tuple(
-        order
-        for order in facts
-        if order.other is not None
-        and order.issued + order.held + (missing_of(order.target, order.issued, order.held) if order.unfinished else 0)
-        > 0
-    )
+    elsewhere = tuple(order for order in facts if order.other is not None and _counts_elsewhere(order))
     sender = next((other for other in group if other.sent_kind is person.name.kind), row)
     return PlannedOrder(
         person=person.person,
@@ -371,6 +365,12 @@ def _plan_order(
         elsewhere=elsewhere,
         skipped=bool(elsewhere) and overlap is Overlap.SKIP,
     )
+
+
+def _counts_elsewhere(order: OrderFacts) -> bool:
+    """Whether another campaign's order has coupons, may have some, or is still to get some from an unfinished run."""
+    coming = order.unfinished and order.closed is None
+    return order.issued + order.held > 0 or (coming and missing_of(order.target, order.issued, order.held) > 0)
 
 
 def _reject_misled(
@@ -395,7 +395,7 @@ def _reject_misled(
             continue
         same = person.person is not None and order.person == person.person and order.series in row.series
         if same:
-            targets[row.seq, order.series] = row.ref.base + row.count
+            targets[row.seq, order.series] = max(0, row.ref.base + row.count)
             left.append(row._replace(series=(order.series,)))
         elif order.issued or order.held:
             problem = (

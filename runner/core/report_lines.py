@@ -77,10 +77,10 @@ class ReportLine(NamedTuple):
     """One row × one order, judged.
 
     `order_key`: of the order that a `_ref` is to lead to ("" when the line gets none). `kind`, `customer`: the
-    identifier as sent ("" once erased). `printed`: the count that the row asks for (None: it asks for none of its own). `order`: the
-    order's figures. `speaks`: this line stands for its order in failures. `first`, `last`: it is the first, the last of
-    the lines that share the order's coupons; doubts are listed with the first. `rows`: row numbers of these lines.
-    `starts_row`: it is the first line of its row.
+    identifier as sent ("" once erased). `printed`: the count that the row asks for (None: a `_ref` row that names
+    none). `order`: the order's figures. `speaks`: this line stands for its order in failures. `first`, `last`: it
+    is the first, the last of the lines that share the order's coupons; doubts are listed with the first. `rows`:
+    row numbers of these lines. `starts_row`: it is the first line of its row.
     """
 
     at: RowFacts

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from runner.core.columns import ADDED_COLUMNS, Role
-from runner.core.identity import trim
 from runner.core.model import Problem, Ref
 from runner.core.neutralising import neutralise
 from runner.core.refs import REF_COLUMN, write_ref
@@ -29,6 +28,7 @@ from runner.core.statuses import (
     LineVerdict,
     name_rows,
 )
+from runner.core.trimming import trim
 
 SEE_COUPONS = "see coupons"
 FILE_COLUMN = "_file"

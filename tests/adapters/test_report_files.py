@@ -17,7 +17,7 @@ from runner.adapters.ledger import schema
 from runner.adapters.ledger.events import Head, append_event
 from runner.adapters.ledger.files import transaction
 from runner.adapters.ledger.reports import RunReader
-from runner.adapters.report_files import Written, check_out_folder, report_folder, write_reports
+from runner.adapters.report_files import Written, check_out_folder, write_reports
 from runner.core.totals import DoesNotAddUp
 from runner.errors import Fatal, ForeignLedger
 from tests.adapters.report_ledger import ReportLedger
@@ -223,7 +223,7 @@ def test_reports_of_another_ledger_are_not_overwritten(ledger: ReportLedger, tmp
 def test_an_out_folder_tells_that_another_ledger_knows_this_organisation(ledger: ReportLedger, tmp_path: Path) -> None:
     """`init` and a first run refuse it: coupons of earlier runs would be unknown and issued again."""
     out = tmp_path / "coupon-runs"
-    write(ledger, report_folder(out, RUN, rehearsal=False))
+    write(ledger, out / RUN)
     with RunReader(ledger.file, RUN) as reader:
         head = reader.head()
     check_out_folder(out, "acme", ledger.file.ledger_id, head)
@@ -255,9 +255,3 @@ def test_somebody_elses_manifest_is_left_alone(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "manifest.json").write_text(content)
     check_out_folder(tmp_path, "acme", "ffffffffffff", None)
-
-
-def test_a_rehearsals_folder_is_marked(tmp_path: Path) -> None:
-    """Nobody takes a rehearsal's codes for real ones."""
-    assert report_folder(tmp_path, RUN, rehearsal=True).name == f"REHEARSAL-{RUN}"
-    assert report_folder(tmp_path, RUN, rehearsal=False).name == RUN

@@ -72,9 +72,7 @@ def decided(
     identify_by: Sequence[Kind] = IDENTIFY_BY,
 ) -> Decisions:
     """`decide` with what most tests do not care about."""
-    return decide(
-        rows, ledger or known(), identify_by=identify_by, duplicates=duplicates, overlap=overlap
-    )
+    return decide(rows, ledger or known(), identify_by=identify_by, duplicates=duplicates, overlap=overlap)
 
 
 def reasons(decisions: Decisions, seq: int) -> str:

@@ -130,9 +130,7 @@ def test_rows_linked_through_a_new_identifier_to_two_known_people_are_rejected()
 def test_a_row_that_names_two_known_people_does_not_take_the_others_with_it():
     """Each of the two keeps her own row."""
     people = {"m1": 7, "e2": 8}
-    found = decided(
-        staged(1, "m1 e2", people=people), staged(2, "m1", people=people), staged(3, "e2", people=people)
-    )
+    found = decided(staged(1, "m1 e2", people=people), staged(2, "m1", people=people), staged(3, "e2", people=people))
     assert set(found.rejected) == {1}
     assert [person.person for person in found.people] == [7, 8]
 

@@ -119,6 +119,7 @@ class MemoryLedger:
         self._series: dict[tuple[int, int], str] = {}
         self._notes: dict[tuple[int, int], str] = {}
         self._volatile: list[Settlement | tuple[int, int, Reason] | tuple[int, int, str, Reason | None]] = []
+        self._holders: dict[str, list[_Call]] = {}
         self._failure: LedgerFailed | None = None
 
     # ------------------------------------------------------------ for tests
@@ -317,6 +318,7 @@ class MemoryLedger:
         for position, (coupon, what) in enumerate(zip(outcome.coupons, states, strict=True)):
             if what is not None:
                 call.coupons.append((position, coupon.id, coupon.code, what))
+                self._holders.setdefault(coupon.id, []).append(call)
         if resent:
             self._close(settlement.run, call.order, merging.RESENT_REASON)
 
@@ -330,7 +332,7 @@ class MemoryLedger:
                     codes.remove(coupon.code)
                     seen[position] = {Seen.SAME_CALL}
                 continue
-            holders = [c for c in self.calls.values() if any(id_ == coupon.id for _, id_, _, _ in c.coupons)]
+            holders = self._holders.get(coupon.id, ())
             hers = [
                 c
                 for c in holders

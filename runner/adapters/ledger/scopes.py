@@ -80,7 +80,9 @@ def create_org(ledger: LedgerFile, name: str, *, at: float) -> Org:
         return known
     key = scope_key(name)
     with closing(ledger.connect()) as connection, transaction(connection):
-        org_id = connection.execute(sa.insert(orgs).values(key=key, name=name.strip()).returning(orgs.c.id)).scalar_one()
+        org_id = connection.execute(
+            sa.insert(orgs).values(key=key, name=name.strip()).returning(orgs.c.id)
+        ).scalar_one()
         append_event(connection, None, {"org": org_id}, at=at)
     return Org(id=org_id, key=key, name=name.strip())
 

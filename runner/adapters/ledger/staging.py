@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
+from typing import NamedTuple
 
 import orjson
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 from runner.adapters.ledger.events import append_event
 from runner.adapters.ledger.files import LedgerFile, transaction
 from runner.core.keys import name_hash, order_key
+from runner.core.merging import root_of
 from runner.core.model import Kind, Place, Problem, Ref, RejectedRow, Row
 from runner.core.orders import calls_for
 from runner.core.planning import (
@@ -48,11 +50,13 @@ CREATE TEMP TABLE t_rows(seq INTEGER PRIMARY KEY, file INT, sheet TEXT, row INT,
     count_text TEXT, kind TEXT, value TEXT, hash BLOB, series TEXT, count INT, counted INT, ref TEXT, cluster INT);
 CREATE TEMP TABLE t_names(hash BLOB, seq INT, kind TEXT, value TEXT);
 CREATE TEMP TABLE t_links(mark, seq INT);
+CREATE TEMP TABLE t_merged(person INTEGER PRIMARY KEY, root INT);
 CREATE TEMP TABLE t_moves(seq INTEGER PRIMARY KEY, cluster INT);
 CREATE TEMP TABLE t_people(no INTEGER PRIMARY KEY, person_id INT, name BLOB);
 CREATE TEMP TABLE t_known(hash BLOB, no INT, person_id INT);
 CREATE TEMP TABLE t_orders(no INTEGER PRIMARY KEY, person_no INT, existing INT, key TEXT, series INT, kind TEXT, value TEXT,
     target INT, issued INT, held INT, missing INT, skipped INT);
+CREATE TEMP TABLE t_lookups(no INTEGER PRIMARY KEY, hash BLOB, kind TEXT, value TEXT);
 CREATE TEMP TABLE t_lines(seq INT, order_no INT, requested INT, counted INT, role TEXT, same_as INT, note TEXT);
 """
 
@@ -84,6 +88,15 @@ class NewRun:
     overrides: Sequence[Mapping[str, object]]
 
 
+class Asked(NamedTuple):
+    """A customer to be looked up: `kind` and `value` as they are sent, `digest` of the name, `number` in the list."""
+
+    number: int
+    digest: bytes
+    kind: str
+    value: str
+
+
 class Staging:
     """Rows in, a plan out, then one loading transaction. Use as a context manager; closing forgets everything."""
 
@@ -99,6 +112,7 @@ class Staging:
         self._revision: int | None = None
         self._people = 0
         self._orders = 0
+        self._runs: dict[int, tuple[bool, str]] = {}
 
     def __enter__(self) -> Staging:
         return self
@@ -124,8 +138,8 @@ class Staging:
 
     def add(self, rows: Iterable[Row | RejectedRow]) -> None:
         """Stage a chunk of rows, in the order of the input."""
-        staged = []
-        names = []
+        staged: list[tuple[object, ...]] = []
+        names: list[tuple[object, ...]] = []
         for row in rows:
             self._rows += 1
             seq = self._rows
@@ -168,6 +182,62 @@ class Staging:
         with_ref, without = self._connection.exec_driver_sql(query).one()
         return int(with_ref), int(without)
 
+    # ── looking customers up ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def find_unmet(self, campaign: Campaign, *, first: Kind) -> int:
+        """List the customers that are named by another kind than `first` and may be known under another name; how many.
+
+        Left out are those whose coupons came: the answers named their customer ids, so a look-up would add nothing.
+        """
+        connection = self._connection
+        org = campaign.org_id if campaign.org_id is not None else -1
+        with self._temporary():
+            self._follow_merged(campaign.org_id)
+            connection.exec_driver_sql("DELETE FROM t_lookups")
+            connection.exec_driver_sql(
+                "INSERT INTO t_lookups(hash, kind, value) SELECT r.hash, r.kind, min(r.value) FROM t_rows r"
+                " LEFT JOIN identity i ON i.org_id = ? AND i.hash = r.hash LEFT JOIN t_merged m ON m.person = i.person_id"
+                " WHERE r.hash IS NOT NULL AND r.kind <> ? AND NOT EXISTS (SELECT 1 FROM orders o"
+                "   WHERE o.person_id = coalesce(m.root, i.person_id) AND o.issued > 0)"
+                " GROUP BY r.hash ORDER BY min(r.seq)",
+                (org, first.value),
+            )
+            connection.exec_driver_sql("CREATE INDEX IF NOT EXISTS temp.t_rows_hash ON t_rows(hash)")
+            connection.exec_driver_sql("CREATE INDEX IF NOT EXISTS temp.t_names_seq ON t_names(seq)")
+            return int(connection.exec_driver_sql("SELECT count(*) FROM t_lookups").scalar_one())
+
+    def unmet(self, after: int, limit: int) -> list[Asked]:
+        """The next customers to be looked up, above number `after`."""
+        found = self._connection.exec_driver_sql(
+            "SELECT no, hash, kind, value FROM t_lookups WHERE no > ? ORDER BY no LIMIT ?", (after, limit)
+        )
+        return [Asked(*row) for row in found]
+
+    def answer_lookups(self, answers: Iterable[tuple[Asked, str | None, str | None]]) -> None:
+        """Take in what look-ups said: (who was asked for, her customer id or None, why it cannot be told or None)."""
+        known, unknown = [], []
+        for asked, customer, problem in answers:
+            if problem is not None:
+                reason = (
+                    f"it cannot be told whether this customer got her coupons under another identifier: {problem};"
+                    " run again when the look-up works, or fill in the identifier that the campaign sends"
+                )
+                unknown.append((_json([Problem(None, None, reason)]), asked.digest))
+            elif customer is not None:
+                digest = name_hash(self._key, Kind.CUSTOMER_ID.value, customer)
+                known.append((digest, Kind.CUSTOMER_ID.value, customer, asked.digest))
+        with self._temporary():
+            for statement, values in (
+                ("INSERT INTO t_names SELECT ?, seq, ?, ? FROM t_rows WHERE hash = ?", known),
+                (
+                    "DELETE FROM t_names WHERE seq IN (SELECT seq FROM t_rows WHERE hash = ?)",
+                    [one[1:] for one in unknown],
+                ),
+                ("UPDATE t_rows SET problems = ?, hash = NULL WHERE hash = ?", unknown),
+            ):
+                if values:
+                    self._connection.exec_driver_sql(statement, values)
+
     # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def plan(
@@ -182,7 +252,9 @@ class Staging:
                 "UPDATE t_rows SET problems = NULL WHERE problems IS NOT NULL AND hash IS NOT NULL"
             )
             self._people = self._orders = 0
+            self._runs = {}
             self._revision = self._current_revision(campaign.org_id)
+            self._follow_merged(campaign.org_id)
             self._find_clusters(campaign.org_id)
             total = _Totals()
             digest = 0
@@ -203,6 +275,17 @@ class Staging:
             sa.text("SELECT revision FROM orgs WHERE id = :id"), {"id": org_id}
         ).scalar_one()
 
+    def _follow_merged(self, org_id: int | None) -> None:
+        """People who turned out to be another: few, and `identity` still leads to who they were."""
+        pairs = self._connection.exec_driver_sql(
+            "SELECT id, merged_into FROM persons WHERE org_id = ? AND merged_into IS NOT NULL", (org_id or -1,)
+        )
+        into = {int(person): int(other) for person, other in pairs}
+        roots = [(person, root_of(person, into)) for person in into]
+        self._connection.exec_driver_sql("DELETE FROM t_merged")
+        if roots:
+            self._connection.exec_driver_sql("INSERT INTO t_merged VALUES (?, ?)", roots)
+
     def _find_clusters(self, org_id: int | None) -> None:
         """Give connected rows one number: the least `seq` among them, spread until it rests.
 
@@ -211,7 +294,8 @@ class Staging:
         connection = self._connection
         connection.exec_driver_sql("INSERT INTO t_links SELECT hash, seq FROM t_names")
         connection.exec_driver_sql(
-            "INSERT INTO t_links SELECT i.person_id, n.seq FROM t_names n JOIN identity i ON i.org_id = ? AND i.hash = n.hash",
+            "INSERT INTO t_links SELECT coalesce(m.root, i.person_id), n.seq FROM t_names n"
+            " JOIN identity i ON i.org_id = ? AND i.hash = n.hash LEFT JOIN t_merged m ON m.person = i.person_id",
             (org_id if org_id is not None else -1,),
         )
         connection.exec_driver_sql("CREATE INDEX IF NOT EXISTS temp.t_links_mark ON t_links(mark, seq)")
@@ -234,9 +318,9 @@ class Staging:
     def _clusters(self, campaign: Campaign) -> Iterator[list[StagedRow]]:
         rows = self._connection.exec_driver_sql(
             "SELECT r.cluster, r.seq, r.file, r.sheet, r.row, r.kind, r.value, r.hash, r.series, r.count, r.counted, r.ref,"
-            " n.kind, n.value, n.hash, i.person_id"
+            " n.kind, n.value, n.hash, coalesce(m.root, i.person_id)"
             " FROM t_rows r JOIN t_names n ON n.seq = r.seq"
-            " LEFT JOIN identity i ON i.org_id = ? AND i.hash = n.hash"
+            " LEFT JOIN identity i ON i.org_id = ? AND i.hash = n.hash LEFT JOIN t_merged m ON m.person = i.person_id"
             " WHERE r.hash IS NOT NULL ORDER BY r.cluster, r.seq",
             (campaign.org_id if campaign.org_id is not None else -1,),
         )
@@ -355,18 +439,30 @@ class Staging:
             by_key = {key: found[root] for key, root in roots if root in found}
         return Known(orders, by_key)
 
-    def _facts(self, condition: str, values: list[object], campaign: Campaign) -> Iterator[OrderFacts]:
+    def _facts(self, condition: str, values: Sequence[object], campaign: Campaign) -> Iterator[OrderFacts]:
         rows = self._connection.exec_driver_sql(
-            "SELECT o.id, o.key, o.person_id, o.series, o.target, o.issued, o.held, o.closed, o.scope_id,"
-            " s.campaign, r.name, r.state, date(r.started, 'unixepoch'), json_extract(r.files, '$[0].name')"
-            " FROM orders o JOIN scopes s ON s.id = o.scope_id LEFT JOIN runs r ON r.id = o.run_id"
+            "SELECT o.id, o.key, o.person_id, o.series, o.target, o.issued, o.held, o.closed, o.scope_id, o.run_id"
+            " FROM orders o JOIN scopes s ON s.id = o.scope_id"
             f" WHERE o.merged_into IS NULL AND s.org_id = ? AND {condition}",  # noqa: S608 - fixed texts of this module
             (campaign.org_id, _json(values)),
         )
-        for row in rows:
+        for row in rows.all():
+            unfinished, where = self._run_of(row[9])
             elsewhere = row[8] != campaign.scope_id
-            where = f"campaign {row[9]}, run {row[10]}, file {row[13]}, {row[12]}" if elsewhere else None
-            yield OrderFacts(*row[:8], unfinished=row[11] in ("ready", "running", "stopped"), other=where)
+            yield OrderFacts(*row[:8], unfinished=unfinished, other=where if elsewhere else None)
+
+    def _run_of(self, run: int) -> tuple[bool, str]:
+        """Whether a run is unfinished, and how it is named where its orders overlap; asked once a plan."""
+        found = self._runs.get(run)
+        if found is None:
+            row = self._connection.exec_driver_sql(
+                "SELECT s.campaign, r.name, r.state, date(r.started, 'unixepoch'), json_extract(r.files, '$[0].name')"
+                " FROM runs r JOIN scopes s ON s.id = r.scope_id WHERE r.id = ?",
+                (run,),
+            ).one()
+            where = f"campaign {row[0]}, run {row[1]}, file {row[4]}, {row[3]}"
+            found = self._runs[run] = (row[2] in ("ready", "running", "stopped"), where)
+        return found
 
     def _count(self, campaign: Campaign, total: _Totals, digest: int) -> Plan:
         connection = self._connection
@@ -376,7 +472,9 @@ class Staging:
         ).all()
         calls: dict[int, int] = {
             row[0]: row[1]
-            for row in connection.exec_driver_sql("SELECT series, sum((missing + 499) / 500) FROM t_orders GROUP BY series")
+            for row in connection.exec_driver_sql(
+                "SELECT series, sum((missing + 499) / 500) FROM t_orders GROUP BY series"
+            )
         }
         series = tuple(
             SeriesPlan(
@@ -485,9 +583,10 @@ class Staging:
 
     def _people_moved(self, org_id: int | None) -> bool:
         """Whether an identifier of the input leads to another person now than when it was decided."""
+        self._follow_merged(org_id)
         moved = self._connection.exec_driver_sql(
-            "SELECT EXISTS (SELECT 1 FROM t_known k LEFT JOIN identity i ON i.org_id = ? AND i.hash = k.hash"
-            " WHERE i.person_id IS NOT NULL AND i.person_id IS NOT k.person_id)",
+            "SELECT EXISTS (SELECT 1 FROM t_known k JOIN identity i ON i.org_id = ? AND i.hash = k.hash"
+            " LEFT JOIN t_merged m ON m.person = i.person_id WHERE coalesce(m.root, i.person_id) IS NOT k.person_id)",
             (org_id,),
         ).scalar_one()
         return bool(moved)
@@ -498,7 +597,7 @@ LOADING = (
     "INSERT OR IGNORE INTO identity(org_id, hash, person_id)"
     " SELECT :org, hash, coalesce(person_id, :persons0 + no) FROM t_known ORDER BY hash",
     "UPDATE orders SET target = t.target, run_id = :run,"
-    " closed = CASE WHEN closed IN ('resent', 'forgotten') THEN closed END, value = coalesce(orders.value, t.value)"
+    " closed = CASE WHEN closed IN ('resent', 'forgotten') THEN closed END, kind = t.kind, value = t.value"
     " FROM t_orders t WHERE t.existing = orders.id AND NOT t.skipped",
     "INSERT INTO orders(id, scope_id, key, series, person_id, kind, value, target, run_id)"
     " SELECT :orders0 + t.no, :scope, t.key, t.series, coalesce(p.person_id, :persons0 + p.no), t.kind, t.value,"
