@@ -34,6 +34,7 @@ from runner.adapters.ledger.scopes import Frozen, Org, Scope, freeze_scope, newe
 from runner.adapters.ledger.staging import Campaign, NewRun, PlanChanged, Staging
 from runner.adapters.report_files import check_out_folder
 from runner.app.intake import Asker, Intake, take_in
+from runner.app.lookups import look_up_customers
 from runner.app.running import Ended, execute, finish
 from runner.app.workplace import (
     REHEARSAL,
@@ -140,6 +141,7 @@ def plan_files(paths: Sequence[Path], request: Request, *, clock: Clock, convers
         staging = stack.enter_context(Staging(ledger))
         intake = take_in(paths, staging, ledger=ledger, org=org, options=options, asker=_asker(conversation))
         _check_same_org(ledger, org, intake.scope, api, options)
+        _look_up(staging, intake, org, api, options, clock, conversation)
         plan = staging.plan(
             _campaign(org, intake, intake.scope),
             identify_by=intake.identify_by,
@@ -182,6 +184,7 @@ def run_files(
         if intake.scope is not None:
             recover_scope(ledger, intake.scope.id)
             _deal_with_unfinished(ledger, intake, org, api, request, clock, conversation)
+        _look_up(staging, intake, org, api, options, clock, conversation)
         planned, overlap = _agree(staging, intake, org, ledger, api, options, conversation)
         frozen = Frozen(
             url=api.url,
@@ -286,6 +289,20 @@ def _campaign(org: Org, intake: Intake, scope: Scope | None) -> Campaign:
         campaign_key=scope_key(intake.campaign),
         org_id=org.id,
         scope_id=scope.id if scope is not None else None,
+    )
+
+
+def _look_up(
+    staging: Staging, intake: Intake, org: Org, api: Api, options: Options, clock: Clock, conversation: Conversation
+) -> None:
+    look_up_customers(
+        staging,
+        _campaign(org, intake, intake.scope),
+        identify_by=intake.identify_by,
+        api=api,
+        options=options,
+        clock=clock,
+        note=conversation.note,
     )
 
 

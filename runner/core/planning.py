@@ -235,10 +235,16 @@ def _reject_shared(cluster: Sequence[StagedRow], rejected: dict[int, list[Proble
         if shared is None or not differing:
             continue
         kinds = " and ".join(sorted(kind.value for kind in differing))
-        reason = (
-            f"{_labels(rows)} share the {shared.kind.value} {shared.value} but differ in {kinds}: whose it is cannot be told;"
-            f" remove it where it is a placeholder, or correct it"
-        )
+        if shared.kind is Kind.CUSTOMER_ID:
+            reason = (
+                f"{_labels(rows)} are one customer to the API (id {shared.value}) but differ in {kinds}:"
+                " keep the row that is meant, or write the same identifiers in all of them"
+            )
+        else:
+            reason = (
+                f"{_labels(rows)} share the {shared.kind.value} {shared.value} but differ in {kinds}: whose it is cannot be"
+                " told; remove it where it is a placeholder, or correct it"
+            )
         for row in rows:
             rejected.setdefault(row.seq, []).append(Problem(None, shared.value, reason))
 

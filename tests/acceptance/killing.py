@@ -20,9 +20,10 @@ from tests.acceptance.desk import Desk, Process, Server, mobile, process_has_end
 
 ORDERS = 120
 SERIES = range(500001, 500025)
-RUN_WORDS = ["--yes", "--max-coupons", "1000000", "--timeout", "0.7s", "--queue-budget", "60s", "--json"]
+RUN_WORDS = "--yes --max-coupons 1000000 --timeout 0.7s --queue-budget 60s --concurrency 6 --json".split()
 
 LIES = """
+latency_seconds = [0.0, 0.03]
 [chaos]
 lost = 0.15
 short = 0.25
@@ -118,7 +119,7 @@ def _kill_until_it_ends(
     desk: Desk, server: Server, file: Path, chance: random.Random, figures: Figures, kills: int
 ) -> None:
     words: list[str | Path] = ["run", file, "--campaign", "kills", *RUN_WORDS]
-    calls_a_kill = max(1, 150 // kills)
+    calls_a_kill = max(1, 110 // kills)
     while True:
         before = _posts(server)
         process = desk.start(*words)

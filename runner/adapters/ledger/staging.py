@@ -22,7 +22,6 @@ from runner.adapters.ledger.files import LedgerFile, transaction
 from runner.core.keys import name_hash, order_key
 from runner.core.merging import root_of
 from runner.core.model import Kind, Place, Problem, Ref, RejectedRow, Row
-from runner.core.orders import calls_for
 from runner.core.planning import (
     Decisions,
     Duplicates,
@@ -46,8 +45,8 @@ EXAMPLES = 20
 """Rejected rows and overlapping rows that a plan shows by number."""
 
 TEMPORARY = """
-CREATE TEMP TABLE t_rows(seq INTEGER PRIMARY KEY, file INT, sheet TEXT, row INT, cells TEXT, problems TEXT, series_text TEXT,
-    count_text TEXT, kind TEXT, value TEXT, hash BLOB, series TEXT, count INT, counted INT, ref TEXT, cluster INT);
+CREATE TEMP TABLE t_rows(seq INTEGER PRIMARY KEY, file INT, sheet TEXT, row INT, cells TEXT, problems TEXT,
+    series_text TEXT, count_text TEXT, kind TEXT, value TEXT, hash BLOB, series TEXT, count INT, counted INT, ref TEXT, cluster INT);
 CREATE TEMP TABLE t_names(hash BLOB, seq INT, kind TEXT, value TEXT);
 CREATE TEMP TABLE t_links(mark, seq INT);
 CREATE TEMP TABLE t_merged(person INTEGER PRIMARY KEY, root INT);
@@ -113,6 +112,7 @@ class Staging:
         self._people = 0
         self._orders = 0
         self._runs: dict[int, tuple[bool, str]] = {}
+        self._names: dict[int, bytes] = {}
 
     def __enter__(self) -> Staging:
         return self
@@ -271,9 +271,8 @@ class Staging:
     def _current_revision(self, org_id: int | None) -> int | None:
         if org_id is None:
             return None
-        return self._connection.execute(
-            sa.text("SELECT revision FROM orgs WHERE id = :id"), {"id": org_id}
-        ).scalar_one()
+        found = self._connection.execute(sa.text("SELECT revision FROM orgs WHERE id = :id"), {"id": org_id})
+        return int(found.scalar_one())
 
     def _follow_merged(self, org_id: int | None) -> None:
         """People who turned out to be another: few, and `identity` still leads to who they were."""
@@ -415,7 +414,9 @@ class Staging:
     def _order_key(self, order: PlannedOrder, campaign: Campaign) -> str:
         if order.existing is not None:
             return order.existing.key
-        return order_key(self._key, campaign.org_key, campaign.campaign_key, order.series, order.name.hash)
+        # A person keeps the name that she was first sent by, whatever else this file calls her.
+        name = self._names.get(order.person, order.name.hash) if order.person is not None else order.name.hash
+        return order_key(self._key, campaign.org_key, campaign.campaign_key, order.series, name)
 
     def _known(self, clusters: Sequence[Sequence[StagedRow]], campaign: Campaign) -> Known:
         """Orders of all people known in these clusters, over every campaign of the org, and those that `_ref`s name."""
@@ -425,7 +426,10 @@ class Staging:
         keys = {row.ref.order for cluster in clusters for row in cluster if row.ref is not None}
         orders: dict[tuple[int, int], list[OrderFacts]] = {}
         by_key: dict[str, OrderFacts] = {}
+        self._names = {}
         if people:
+            named = "SELECT id, name FROM persons WHERE id IN (SELECT value FROM json_each(?))"
+            self._names = dict(self._connection.exec_driver_sql(named, (_json(list(people)),)).tuples().all())
             for facts in self._facts("o.person_id IN (SELECT value FROM json_each(?))", list(people), campaign):
                 orders.setdefault((facts.person, facts.series), []).append(facts)
         if keys and campaign.scope_id is not None:
@@ -439,20 +443,20 @@ class Staging:
             by_key = {key: found[root] for key, root in roots if root in found}
         return Known(orders, by_key)
 
-    def _facts(self, condition: str, values: Sequence[object], campaign: Campaign) -> Iterator[OrderFacts]:
+    def _facts(self, condition: str, values: list[object], campaign: Campaign) -> Iterator[OrderFacts]:
         rows = self._connection.exec_driver_sql(
             "SELECT o.id, o.key, o.person_id, o.series, o.target, o.issued, o.held, o.closed, o.scope_id, o.run_id"
-            " FROM orders o JOIN scopes s ON s.id = o.scope_id"
-            f" WHERE o.merged_into IS NULL AND s.org_id = ? AND {condition}",  # noqa: S608 - fixed texts of this module
-            (campaign.org_id, _json(values)),
+            f" FROM orders o WHERE o.merged_into IS NULL AND {condition}",  # noqa: S608 - fixed texts of this module
+            (_json(values),),
         )
-        for row in rows.all():
-            unfinished, where = self._run_of(row[9])
-            elsewhere = row[8] != campaign.scope_id
-            yield OrderFacts(*row[:8], unfinished=unfinished, other=where if elsewhere else None)
+        for *facts, scope, run in rows.all():
+            unfinished, where = self._run_of(run)
+            yield OrderFacts(*facts, unfinished, where if scope != campaign.scope_id else None)
 
-    def _run_of(self, run: int) -> tuple[bool, str]:
+    def _run_of(self, run: int | None) -> tuple[bool, str]:
         """Whether a run is unfinished, and how it is named where its orders overlap; asked once a plan."""
+        if run is None:
+            return False, "another campaign"
         found = self._runs.get(run)
         if found is None:
             row = self._connection.exec_driver_sql(
