@@ -48,7 +48,8 @@ def main() -> None:
 def _compare(folder: Path, url: str, orders: int, pairs: int, concurrency: int) -> None:
     print(f"{orders:,} orders, concurrency {concurrency}, {pairs} interleaved pairs (bare loop, then coupon-runner)")
     print(
-        f"{'pair':>4} {'bare calls/s':>13} {'orders/s':>9} {'ratio':>6} {'whole run/s':>12} {'ratio':>6} {'wall s':>7} {'peak MB':>8}"
+        f"{'pair':>4} {'bare calls/s':>13} {'orders/s':>9} {'ratio':>6} {'whole run/s':>12} {'ratio':>6} "
+        f"{'wall s':>7} {'peak MB':>8}"
     )
     ratios, whole_ratios = [], []
     for pair in range(1, pairs + 1):
@@ -57,7 +58,8 @@ def _compare(folder: Path, url: str, orders: int, pairs: int, concurrency: int) 
         ratios.append(rate / bare)
         whole_ratios.append(orders / wall / bare)
         print(
-            f"{pair:>4} {bare:>13,.0f} {rate:>9,.0f} {ratios[-1]:>6.2f} {orders / wall:>12,.0f} {whole_ratios[-1]:>6.2f}"
+            f"{pair:>4} {bare:>13,.0f} {rate:>9,.0f} {ratios[-1]:>6.2f} {orders / wall:>12,.0f} "
+            f"{whole_ratios[-1]:>6.2f}"
             f" {wall:>7.1f} {peak:>8.0f}",
             flush=True,
         )

@@ -21,9 +21,16 @@ _CONFIG = (
     b'"numTotal":0,"latestIssualTime":0,"latestRedemptionTime":0,"discountOn":"BILL","discountType":"ABS",'
     b'"externalIssual":false,"updateProductData":false}'
 )
-_COUNT = re.compile(rb'"count":\s*(\d+)')
-_CUSTOMER = re.compile(rb'"customer":\s*\{"(\w+)":\s*"([^"]*)"')
-_LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
+_ASKED = re.compile(rb'"count":(\d+),"customer":{"(\w+)":"([^"]*)"')
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+_ANSWER = (
+    b'{"coupons":[%b],"couponConfig":'
+    + _CONFIG
+    + b',"totalCount":%d,"failureCount":0,"successCount":%d,"customer":{"id":%d,"profiles":[{"firstName":"Sample",'
+    b'"lastName":"Customer","fields":{},"allFields":{},"identifiers":[{"type":"%b","value":"%b"}],"commChannels":[],'
+    b'"userId":%d,"accountId":"","autoUpdateTime":"2026-01-01T00:00:00Z",'
+    b'"identifiersAll":[{"type":"%b","value":"%b"}]}]},"errors":[],"warnings":[]}'
+)
 
 
 class Endpoint(asyncio.Protocol):
@@ -41,11 +48,11 @@ class Endpoint(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
-        """Answer each whole request."""
-        received = self._received + data
+        """Answer each whole request; nearly always there is exactly one, in one piece."""
+        received = self._received + data if self._received else data
         while (end := received.find(b"\r\n\r\n")) >= 0:
-            length = _LENGTH.search(received, 0, end)
-            stop = end + 4 + (int(length[1]) if length else 0)
+            at = received.find(b"Content-Length: ", 0, end)
+            stop = end + 4 + (int(received[at + 16 : received.index(b"\r", at)]) if at >= 0 else 0)
             if len(received) < stop:
                 break
             self._answer(received[end + 4 : stop])
@@ -53,25 +60,17 @@ class Endpoint(asyncio.Protocol):
         self._received = received
 
     def _answer(self, body: bytes) -> None:
-        found = _COUNT.search(body)
-        count = int(found[1]) if found else 1
-        who = _CUSTOMER.search(body)
-        kind, value = (who[1], who[2]) if who else (b"mobile", b"0")
-        coupons = b",".join(
-            b'{"code":"C%d","couponId":%d}' % (number, number) for number in itertools.islice(self.coupon_ids, count)
-        )
+        found = _ASKED.search(body)
+        count, kind, value = (int(found[1]), found[2], found[3]) if found else (1, b"mobile", b"0")
+        first = next(self.coupon_ids)
+        coupons = b'{"code":"C%d","couponId":%d}' % (first, first)
+        for _ in range(count - 1):
+            number = next(self.coupon_ids)
+            coupons += b',{"code":"C%d","couponId":%d}' % (number, number)
         customer = next(self.customer_ids)
-        identifier = b'[{"type":"%b","value":"%b"}]' % (kind, value)
-        answer = (
-            b'{"coupons":[%b],"couponConfig":%b,"totalCount":%d,"failureCount":0,"successCount":%d,"customer":{"id":%d,'
-            b'"profiles":[{"firstName":"Sample","lastName":"Customer","fields":{},"allFields":{},"identifiers":%b,'
-            b'"commChannels":[],"userId":%d,"accountId":"","autoUpdateTime":"2026-01-01T00:00:00Z","identifiersAll":%b}]},'
-            b'"errors":[],"warnings":[]}'
-        ) % (coupons, _CONFIG, count, count, customer, identifier, customer, identifier)
+        answer = _ANSWER % (coupons, count, count, customer, kind, value, customer, kind, value)
         assert self._transport is not None
-        self._transport.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer)
-        )
+        self._transport.write(_HEAD % (len(answer), answer))
 
 
 async def serve() -> None:

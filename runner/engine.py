@@ -1,7 +1,7 @@
 """Orders through workers: lane → cap → pace → begin (durable) → POST → classify → settle → policy.
 
-Owns the scheduling of a live run: which order is next, who waits for what, when to stop. It decides nothing about
-answers (`core.classify`, `core.policy`), waits only through the clock, and never posts a call twice: each round has a new key.
+Owns a live run: who works, what follows from an answer, when the run ends. It decides nothing about answers
+(`core.classify`, `core.policy`), waits only through the clock, and never posts a call twice: each round has a new key.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 
 from runner import retrying
 from runner.core.classify import classify
@@ -28,23 +27,14 @@ from runner.core.model import (
     Settlement,
 )
 from runner.core.orders import missing_of, next_quantity
-from runner.core.pacing import Pace, customer_wait, reach_wait, series_wait
-from runner.core.policy import SeriesState, SeriesTrack, Step, Verdict, judge
+from runner.core.pacing import Pace, customer_wait, series_wait
+from runner.core.policy import SeriesState, Step, Verdict, judge
 from runner.errors import CouponRunnerError
 from runner.ports import Beat, Clock, CouponApi, Ledger, Progress
+from runner.queues import Queues, SeriesQueue
+from runner.waiting import Patience, Pauses, Stop, StopKind
 
-
-class StopKind(StrEnum):
-    """Why a run ended before everything was asked for."""
-
-    GUARD = "guard"
-    LIMIT = "limit"
-    THROTTLED = "throttled"
-    REQUESTED = "requested"
-    REFUSED = "refused"
-    UNREACHABLE = "unreachable"
-    FAILED = "failed"
-
+__all__ = ["EXIT_OF_STOP", "Engine", "EngineOptions", "Stop", "StopKind"]
 
 EXIT_OF_STOP = {
     StopKind.GUARD: 4,
@@ -56,19 +46,16 @@ EXIT_OF_STOP = {
     StopKind.FAILED: 6,
 }
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
-    """The end of a run before its time: kind, a sentence for people, and the error behind it, if any."""
-
-    kind: StopKind
-    message: str
-    error: BaseException | None = None
+_MOST_WAITING = 1000
+"""Orders that may wait for busy customers before no other is begun: so many that they hardly hold anybody up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """How a run is driven. Budgets in seconds. `doubts_in_a_row`: by completion, before the API is probed with a read."""
+    """How a run is driven. Budgets in seconds. `doubts_in_a_row`.
+
+    By completion, before the API is probed with a read.
+    """
 
     run: int
     nonce: str
@@ -87,26 +74,15 @@ class EngineOptions:
 
 
 @dataclass(eq=False, slots=True)
-class _Series:
-    """One series of the run: its track, the orders read ahead of its cursor, and those begun that ask again (`admitted`)."""
-
-    number: int
-    track: SeriesTrack = field(default_factory=SeriesTrack)
-    buffer: deque[Order] = field(default_factory=deque)
-    admitted: deque[Order] = field(default_factory=deque)
-    after: int = 0
-    read_all: bool = False
-    reading: bool = False
-    last_coupon: float = 0.0
-
-
-@dataclass(eq=False, slots=True)
 class _Ticket:
-    """An order that goes ahead of the queues, with whoever waits for what becomes of it. `past_gate`: even while the run pauses."""
+    """An order that goes ahead of the queues, with whoever waits for its answer (None: it could not go any more).
+
+    `probe`: although its series is parked.
+    """
 
     order: Order
-    past_gate: bool
-    answered: asyncio.Future[tuple[Verdict, Order]]
+    probe: bool
+    answered: asyncio.Future[tuple[Verdict, Order] | None]
 
 
 class Engine:
@@ -133,92 +109,86 @@ class Engine:
         self._names_of = names_of
         self._options = options
         self._cap = Cap(options.max_coupons, options.spent)
-        self._series: dict[int, _Series] = {}
-        self._turns: deque[_Series] = deque()
+        self._queues = Queues(
+            ledger, run=options.run, concurrency=options.concurrency, spawn=self._spawn, wake=self._wake_all
+        )
+        self._pauses = Pauses(
+            api=api,
+            clock=clock,
+            progress=progress,
+            patience=Patience(
+                reach_budget_seconds=options.reach_budget_seconds,
+                throttle_budget_seconds=options.throttle_budget_seconds,
+                doubts_in_a_row=options.doubts_in_a_row,
+            ),
+            spawn=self._spawn,
+            wake=self._wake_all,
+            stop=self.stop,
+        )
         self._tickets: deque[_Ticket] = deque()
-        self._lanes: set[int] = set()
+        self._workers: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._buffered = 0
-        self._waiting = 0
-        self._in_flight = 0
-        self._gate: int | None = 1  # how many calls may be in flight; the run's first call goes alone
-        self._capped = False
-        self._started: set[int] = set()
-        self._stop: Stop | None = None
-        self._stopped = asyncio.Event()
         self._awake: deque[asyncio.Future[None]] = deque()
-        self._pausing = False
-        self._doubts = 0
+        self._in_flight = 0
+        self._waiting = 0
+        self._rounds: dict[int, int] = {}
+        self._started: set[int] = set()
+        self._capped = False
+        self._stop: Stop | None = None
         self._fresh_tokens: set[str] = set()
-        self._throttled_since: float | None = None
         self._began = clock.now()
         self._calls = 0
         self._issued = options.issued
         self._in_doubt = options.in_doubt
         self._failed = 0
-        self._state = "issuing"
 
     # ── from outside ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> Stop | None:
         """Ask for everything that is missing of the run; None when nothing is left to ask, else why it stopped.
 
-        Calls in flight are always answered and settled before it returns, unless it is cancelled: what is then under way
-        stays "sending" in the ledger and becomes in doubt.
+        Calls in flight are always answered and settled before it returns, unless it is cancelled: what is then under
+        way stays "sending" in the ledger and becomes in doubt.
         """
-        for number in await self._ledger.open_series(self._options.run):
-            series = _Series(number, last_coupon=self._clock.now())
-            self._series[number] = series
-            self._turns.append(series)
+        await self._queues.open()
         beats = asyncio.create_task(self._beat_regularly())
-        workers = [asyncio.create_task(self._work()) for _ in range(self._options.concurrency)]
+        self._workers.update(asyncio.create_task(self._work()) for _ in range(self._options.concurrency))
         try:
-            stopping = asyncio.create_task(self._cancel_idle_when_stopped(workers))
-            await asyncio.gather(*workers, return_exceptions=True)
-            stopping.cancel()
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            if self._stop is None or self._stop.kind is not StopKind.FAILED:
-                await self._ledger.flush()
+            await asyncio.gather(*self._workers, return_exceptions=True)
         finally:
-            beats.cancel()
-            for task in [*workers, *self._tasks]:
+            others = [beats, *self._workers, *self._tasks]
+            for task in others:
                 task.cancel()
-            self._state = "finishing"
-            self._progress.beat(self.snapshot())
-        for worker in workers:
-            if not worker.cancelled() and (error := worker.exception()) is not None and self._stop is None:
-                raise error
-        if (
-            self._stop is not None
-            and self._stop.error is not None
-            and not isinstance(self._stop.error, CouponRunnerError)
-        ):
+            await asyncio.gather(*others, return_exceptions=True)
+            self._progress.beat(self.snapshot(ended=True))
+        if self._stop is None or self._stop.kind is not StopKind.FAILED:
+            await self._ledger.flush()
+        elif self._stop.error is not None and not isinstance(self._stop.error, CouponRunnerError):
             raise self._stop.error
         return self._stop
 
     def stop(self, stop: Stop) -> None:
         """Begin no further call; those in flight finish. The first reason given is kept."""
-        if self._stop is None:
-            self._stop = stop
-            self._stopped.set()
-            self._state = "finishing"
-            self._wake_all()
+        if self._stop is not None:
+            return
+        self._stop = stop
+        asker = asyncio.current_task()
+        for worker in self._workers:
+            if worker not in self._sending and worker is not asker:
+                worker.cancel()
+        self._wake_all()
 
-    def snapshot(self) -> Beat:
+    @property
+    def reserved(self) -> int:
+        """Coupons that orders under way may still need, of those that the cap allows."""
+        return self._cap.reserved
+
+    def snapshot(self, *, ended: bool = False) -> Beat:
         """The run's state now."""
         elapsed = max(1e-9, self._clock.now() - self._began)
-        rate = self._calls / elapsed
         missing = max(0, self._options.target - self._issued - self._in_doubt)
         gained = self._issued - self._options.issued + self._in_doubt - self._options.in_doubt
-        eta = missing * elapsed / gained if gained and missing else (0.0 if not missing else None)
-        waiting = tuple(
-            (series.number, series.track.code or "")
-            for series in self._series.values()
-            if series.track.state is SeriesState.PARKED
-        )
         return Beat(
             target=self._options.target,
             issued=self._issued,
@@ -226,10 +196,14 @@ class Engine:
             missing=missing,
             failed_orders=self._failed,
             calls=self._calls,
-            calls_per_second=rate,
-            eta_seconds=eta,
-            waiting=waiting,
-            state=self._state,
+            calls_per_second=self._calls / elapsed,
+            eta_seconds=(missing * elapsed / gained if gained else None) if missing else 0.0,
+            waiting=tuple(
+                (series.number, series.reason.code if series.reason is not None else "")
+                for series in self._queues
+                if series.track.state is SeriesState.PARKED
+            ),
+            state="finishing" if ended or self._stop else "pausing" if self._pauses.pausing else "issuing",
             in_flight=len(self._sending),
         )
 
@@ -248,86 +222,47 @@ class Engine:
                 continue
             order, ticket = taken
             lane = order.person
-            series = self._series[order.series]
+            series = self._queues[order.series]
+            self._queues.lanes.add(lane)
             self._in_flight += 1
             series.track.in_flight += 1
             try:
                 verdict, order = await self._serve(order, series, task)
-            except CouponRunnerError as error:
-                self.stop(Stop(kind=StopKind.FAILED, message=error.message, error=error))
-                if ticket is not None and not ticket.answered.done():
-                    ticket.answered.cancel()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the run must not go on as if nothing had been
+                self._fail(error)
                 return
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
-                self.stop(Stop(kind=StopKind.FAILED, message="internal error", error=error))
-                raise
             finally:
                 self._in_flight -= 1
                 series.track.in_flight -= 1
-                self._lanes.discard(lane)
-            if ticket is not None:
-                if not ticket.answered.done():
-                    ticket.answered.set_result((verdict, order))
-            else:
+                self._queues.lanes.discard(lane)
+            if ticket is None:
                 self._follow(verdict, order, series)
+            elif not ticket.answered.done():
+                ticket.answered.set_result((verdict, order))
             self._wake_all()
 
     def _take(self) -> tuple[Order, _Ticket | None] | None:
-        """The next order that may be called now, its lane taken; None when there is none at this moment."""
-        if self._stop is not None:
+        """The next order that may be called now; None when there is none at this moment."""
+        if not self._pauses.lets_through(self._in_flight):
             return None
-        open_gate = self._gate is None or self._in_flight < self._gate
         for _ in range(len(self._tickets)):
             ticket = self._tickets.popleft()
-            if (open_gate or ticket.past_gate) and ticket.order.person not in self._lanes:
-                self._lanes.add(ticket.order.person)
-                return ticket.order, ticket
-            self._tickets.append(ticket)
-        if not open_gate:
-            return None
-        for _ in range(len(self._turns)):
-            series = self._turns[0]
-            self._turns.rotate(-1)
-            if series.track.over:
-                self._retire(series)
-                continue
-            if not series.track.may_start():
-                continue
-            order = self._first_free(series.admitted) if series.admitted else None
-            if order is None and not self._capped:
-                self._read_ahead(series)
-                order = self._first_free(series.buffer)
-                if order is not None and not self._admit(order, series):
-                    order = None
-            if order is not None:
-                self._buffered -= 1
-                self._lanes.add(order.person)
-                return order, None
-        return None
+            order, track = ticket.order, self._queues[ticket.order.series].track
+            if track.over or not (ticket.probe or track.may_start()) or not self._admit(order):
+                if not ticket.answered.done():
+                    ticket.answered.set_result(None)
+            elif order.person in self._queues.lanes:
+                self._tickets.append(ticket)
+            else:
+                return order, ticket
+        taken = self._queues.take(self._admit, fresh=self._may_begin())
+        return None if taken is None else (taken, None)
 
-    def _retire(self, series: _Series) -> None:
-        """A closed or exhausted series leaves the round; what it had read ahead stays in the ledger."""
-        self._turns.remove(series)
-        self._buffered -= len(series.buffer) + len(series.admitted)
-        for order in series.admitted:
-            self._cap.release(order.id)
-        series.buffer.clear()
-        series.admitted.clear()
+    def _may_begin(self) -> bool:
+        """Whether orders that were not begun yet may be."""
+        return not self._capped and self._waiting < _MOST_WAITING
 
-    def _first_free(self, orders: deque[Order]) -> Order | None:
-        """The first order whose customer has no call under way; the others keep their places."""
-        lanes = self._lanes
-        for index in range(len(orders)):
-            if orders[0].person not in lanes:
-                order = orders.popleft()
-                orders.rotate(index)
-                return order
-            orders.rotate(-1)
-        return None
-
-    def _admit(self, order: Order, series: _Series) -> bool:
+    def _admit(self, order: Order) -> bool:
         """Reserve what an order needs before it may go: its place under the limit and its coupons under the cap."""
         limit = self._options.limit
         if limit is not None and len(self._started) >= limit and order.id not in self._started:
@@ -341,14 +276,14 @@ class Engine:
             if limit is not None:
                 self._started.add(order.id)
             return True
-        series.buffer.appendleft(order)
-        self._capped = True
-        self._spawn(self._stop_when_idle(order, stop))
+        if not self._capped:
+            self._capped = True
+            self._spawn(self._stop_when_idle(order, stop))
         return False
 
     async def _stop_when_idle(self, order: Order, stop: Stop) -> None:
         """Orders under way may still give back what they reserved: decide when none is left."""
-        while self._in_flight or self._waiting or self._tickets or any(series.admitted for series in self._turns):
+        while self._in_flight or self._waiting or self._tickets or self._queues.asking_again:
             await self._sleep_until_woken()
         if stop.kind is StopKind.GUARD and self._cap.reserve(
             order.id, missing_of(order.target, order.issued, order.held)
@@ -359,48 +294,14 @@ class Engine:
         else:
             self.stop(stop)
 
-    def _put_back(self, order: Order, series: _Series) -> None:
-        series.admitted.append(order)
-        self._buffered += 1
-
     def _drained(self) -> bool:
         """Nothing is left to ask: every series read to its end and nothing under way, waiting or parked."""
-        if self._in_flight or self._waiting or self._tickets or self._capped or self._pausing:
-            return False
-        return all(
-            series.track.over or (series.read_all and not series.buffer and not series.admitted)
-            for series in self._turns
-        )
-
-    # ── reading ahead ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _page(self) -> int:
-        return max(1, 2 * self._options.concurrency // max(1, len(self._turns)))
-
-    def _read_ahead(self, series: _Series) -> None:
-        if series.reading or series.read_all or len(series.buffer) > self._page() // 2:
-            return
-        if self._buffered + self._waiting >= 2 * self._options.concurrency and series.buffer:
-            return
-        if self._waiting >= 2 * self._options.concurrency:
-            return
-        series.reading = True
-        self._spawn(self._read(series))
-
-    async def _read(self, series: _Series) -> None:
-        page = self._page()
-        orders = await self._ledger.open_orders(self._options.run, series.number, series.after, page)
-        series.reading = False
-        series.read_all = len(orders) < page
-        if orders:
-            series.after = orders[-1].id
-            series.buffer.extend(orders)
-            self._buffered += len(orders)
-        self._wake_all()
+        under_way = self._in_flight or self._waiting or self._tickets or self._capped
+        return not under_way and self._queues.empty
 
     # ── one round ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _serve(self, order: Order, series: _Series, task: asyncio.Task[None]) -> tuple[Verdict, Order]:
+    async def _serve(self, order: Order, series: SeriesQueue, task: asyncio.Task[None]) -> tuple[Verdict, Order]:
         """One round of an order: pace, begin, post, classify, settle, judge."""
         pace, clock = self._pace, self._clock
         while (delay := pace.next_slot(clock.now()) - clock.now()) > 0:
@@ -415,11 +316,7 @@ class Engine:
         self._sending.add(task)
         try:
             if not await self._ledger.begin(CallStart(key, order.id, order.calls + 1, quantity, options.run)):
-                fresh = await self._ledger.order(order.id)
-                again = (
-                    not fresh.closed and fresh.id == order.id and next_quantity(fresh.target, fresh.issued, fresh.held)
-                )
-                return Verdict(Step.GO_ON if again else Step.DONE, None), fresh
+                return await self._read_again(order)
             token = self._api.credentials_version()
             exchange = await self._api.issue(
                 call_key=key, series=order.series, count=quantity, kind=order.kind.value, value=order.value
@@ -431,13 +328,24 @@ class Engine:
             self._sending.discard(task)
         return await self._judge(order, series, outcome, token)
 
+    async def _read_again(self, order: Order) -> tuple[Verdict, Order]:
+        """The ledger refused to begin: the order changed, was closed, or is another one's now, which may miss some."""
+        fresh = await self._ledger.order(order.id)
+        self._release(order)
+        if fresh.closed or not next_quantity(fresh.target, fresh.issued, fresh.held):
+            return Verdict(Step.DONE, None), order
+        return Verdict(Step.GO_ON, None), fresh
+
     def _new_names(self, order: Order, customer: CustomerFacts) -> tuple[Identifier, ...]:
         """What an answer names beyond the identifier that was sent: that one is known, and it is most of them."""
         sent = (order.kind.value, order.value)
         others = tuple(name for name in customer.identifiers if name != sent)
         return self._names_of(CustomerFacts(customer.id, others))
 
-    async def _judge(self, order: Order, series: _Series, outcome: Outcome, token: str | None) -> tuple[Verdict, Order]:
+    async def _judge(
+        self, order: Order, series: SeriesQueue, outcome: Outcome, token: str | None
+    ) -> tuple[Verdict, Order]:
+        """Count what came, and find out what follows for the order, its series and the run."""
         issued = len(outcome.coupons)
         order = order._replace(issued=order.issued + issued, held=order.held + outcome.held, calls=order.calls + 1)
         self._calls += 1
@@ -445,28 +353,29 @@ class Engine:
         self._in_doubt += outcome.held
         self._cap.spend(order.id, issued + outcome.held)
         if issued:
-            series.last_coupon = self._clock.now()
-            self._throttled_since = None
+            series.dry_since = None
         missing = missing_of(order.target, order.issued, order.held)
         verdict = judge(outcome, missing=missing, track=series.track)
-        if verdict.step is Step.SLOW_DOWN:
+        step, reason = verdict
+        if step is Step.SLOW_DOWN:
             self._pace.throttled(self._clock.now(), outcome.retry_after_seconds)
-        if verdict.step is Step.STOP_RUN and verdict.reason is not None:
-            self.stop(Stop(kind=StopKind.REFUSED, message=f"{verdict.reason.code}: {verdict.reason.message}"))
-        elif verdict.step is Step.RENEW_TOKEN and verdict.reason is not None:
-            await self._renew_token(token, verdict.reason)
+        if step is Step.STOP_RUN and reason is not None:
+            self.stop(Stop(kind=StopKind.REFUSED, message=f"{reason.code}: {reason.message}"))
+        elif step is Step.RENEW_TOKEN and reason is not None:
+            await self._renew_token(token, reason)
         elif token is not None and outcome.state is not CallState.NEVER_LEFT:
             self._fresh_tokens.discard(token)
-        if verdict.step is not Step.PAUSE_RUN and self._gate == 1 and not self._pausing:
-            self._gate = None
-        self._count_doubts(outcome, series)
+        self._pauses.saw(outcome, verdict, series.number)
         return verdict, order
 
     async def _renew_token(self, token: str | None, reason: Reason) -> None:
         """A refused call under an older token follows with the current one; a refused fresh token stops the run."""
         refused = Stop(
             kind=StopKind.REFUSED,
-            message=f"the API refuses the credentials ({reason.code}: {reason.message}); check the key, its rights and the cluster",
+            message=(
+                f"the API refuses the credentials ({reason.code}: {reason.message}); check the key, its "
+                "rights and the cluster"
+            ),
         )
         if token is None or token in self._fresh_tokens:
             self.stop(refused)
@@ -479,58 +388,73 @@ class Engine:
 
     # ── what follows ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _follow(self, verdict: Verdict, order: Order, series: _Series) -> None:
-        """Act on a verdict for an order that no ticket waits for."""
+    def _follow(self, verdict: Verdict, order: Order, series: SeriesQueue) -> None:
+        """Act on a verdict: the order asks again, waits, or is over."""
         step, reason = verdict
-        if step is Step.DONE:
-            self._cap.release(order.id)
-        elif step in (Step.GO_ON, Step.RENEW_TOKEN, Step.STOP_RUN):
-            self._put_back(order, series)
+        if step is Step.DONE or not missing_of(order.target, order.issued, order.held):
+            self._release(order)
         elif step is Step.WAIT_CUSTOMER and reason is not None:
             self._waiting += 1
+            series.waiting += 1
             self._spawn(self._wait_for_customer(order, series, reason))
-        elif step is Step.PARK_SERIES and reason is not None:
-            self._again_or_done(order, series)
+        elif step in (Step.CLOSE_ORDER, Step.DOUBT_SERIES, Step.CLOSE_SERIES) and reason is not None:
+            self._close(order, reason)
+        elif not self._queues.put_back(order, series):
+            self._release(order)
+        if step is Step.PARK_SERIES and reason is not None:
             self._park(series, reason)
-        elif step is Step.SLOW_DOWN and reason is not None:
-            self._put_back(order, series)
-            self._slow_down(reason)
-        elif step is Step.PAUSE_RUN:
-            self._put_back(order, series)
-            self._pause_run(reason)
-        elif reason is not None:
-            self._close(order, series, step, reason)
+        elif step is Step.CLOSE_SERIES and reason is not None:
+            self._leave(series, SeriesState.CLOSED, reason)
 
-    def _again_or_done(self, order: Order, series: _Series) -> None:
-        if missing_of(order.target, order.issued, order.held):
-            self._put_back(order, series)
-        else:
-            self._cap.release(order.id)
-
-    def _close(self, order: Order, series: _Series, step: Step, reason: Reason) -> None:
-        """Ask no more for an order; and for its whole series when the answer was final for that."""
-        self._failed += 1
+    def _release(self, order: Order) -> None:
+        """The order asks no more for now."""
         self._cap.release(order.id)
-        self._ledger.close_order(self._options.run, order.id, reason)
-        if step is Step.CLOSE_SERIES:
-            self._ledger.set_series(self._options.run, series.number, SeriesState.CLOSED.value, reason)
-            self._progress.say(f"series {series.number} is closed for this run: {reason.code} {reason.message}")
+        self._rounds.pop(order.id, None)
 
-    async def _through(self, order: Order, *, past_gate: bool = False) -> tuple[Verdict, Order]:
-        """Send an order ahead of the queues and wait for what becomes of it."""
-        ticket = _Ticket(order, past_gate, asyncio.get_running_loop().create_future())
+    def _close(self, order: Order, reason: Reason) -> None:
+        """Ask no more for an order in this run."""
+        self._failed += 1
+        self._release(order)
+        self._ledger.close_order(self._options.run, order.id, reason)
+
+    def _leave(self, series: SeriesQueue, state: SeriesState, reason: Reason) -> None:
+        """Ask no more for a whole series in this run; said once, however many answers say so."""
+        if series.left:
+            return
+        series.left = True
+        series.track.state = state
+        for order in self._queues.drop(series):
+            self._release(order)
+        self._ledger.set_series(self._options.run, series.number, state.value, reason)
+        if state is SeriesState.CLOSED:
+            self._progress.say(f"series {series.number} is closed for this run: {reason.code} {reason.message}")
+        else:
+            self._progress.say(f"series {series.number} gave no coupon for its whole budget; its rest is not sent")
+
+    async def _through(self, order: Order, *, probe: bool = False) -> tuple[Verdict, Order] | None:
+        """Send an order ahead of the queues; its answer, or None when its series or the cap does not let it go now."""
+        ticket = _Ticket(order, probe, asyncio.get_running_loop().create_future())
         self._tickets.append(ticket)
         self._wake_all()
         return await ticket.answered
 
-    async def _wait_for_customer(self, order: Order, series: _Series, reason: Reason) -> None:
-        """Rounds of one order while its customer is busy elsewhere (521); out of retries after six without progress."""
+    # ── a busy customer, an empty queue ──────────────────────────────────────────────────────────────────────────────
+
+    async def _wait_for_customer(self, order: Order, series: SeriesQueue, reason: Reason) -> None:
+        """Rounds of one order while its customer is busy elsewhere (521); given up after six without progress.
+
+        When anything else comes between, the rounds so far are remembered.
+        """
+        rounds = self._rounds.get(order.id, 0) + 1
+        had = order.issued
 
         async def attempt() -> Verdict:
-            nonlocal order
-            if not series.track.may_start():
-                return Verdict(Step.GO_ON, None)  # the series has something of its own: back into its queue
-            verdict, order = await self._through(order)
+            nonlocal order, rounds
+            answered = await self._through(order)
+            if answered is None:
+                return Verdict(Step.GO_ON, None)
+            verdict, order = answered
+            rounds = rounds + 1 if verdict.step is Step.WAIT_CUSTOMER else rounds
             return verdict
 
         try:
@@ -538,45 +462,55 @@ class Engine:
                 attempt,
                 first=Verdict(Step.WAIT_CUSTOMER, reason),
                 settled=lambda verdict: verdict.step is not Step.WAIT_CUSTOMER,
-                wait_seconds=lambda attempts, _: customer_wait(attempts, self._clock.chance()),
-                give_up=lambda attempts, _: attempts >= self._options.customer_rounds,
+                wait_seconds=lambda *_: customer_wait(rounds, self._clock.chance()),
+                give_up=lambda *_: rounds >= self._options.customer_rounds,
                 clock=self._clock,
             )
         finally:
             self._waiting -= 1
+            series.waiting -= 1
+        self._rounds[order.id] = 0 if order.issued > had else rounds
         if done:
             self._follow(verdict, order, series)
         else:
-            self._close(order, series, Step.CLOSE_ORDER, verdict.reason or reason)
+            self._close(order, verdict.reason or reason)
         self._wake_all()
 
-    def _park(self, series: _Series, reason: Reason) -> None:
+    def _park(self, series: SeriesQueue, reason: Reason) -> None:
         """The series' queue is empty: one probe at a time, the others go on."""
+        series.reason = reason
+        if series.dry_since is None:
+            series.dry_since = self._clock.now()
         if series.track.state is SeriesState.PARKED or series.track.over:
             return
         series.track.state = SeriesState.PARKED
-        series.track.code = reason.code
         self._ledger.set_series(self._options.run, series.number, SeriesState.PARKED.value, reason)
         self._progress.say(f"series {series.number} waits: {reason.code} {reason.message}")
         self._waiting += 1
         self._spawn(self._probe_series(series, reason))
 
-    async def _probe_series(self, series: _Series, reason: Reason) -> None:
-        """One probe at a time until a coupon comes; only coupons show that the queue is filled again."""
+    async def _probe_series(self, series: SeriesQueue, reason: Reason) -> None:
+        """One probe at a time until one is not told of an empty queue: only coupons show that it is filled again."""
+        filled = False
 
         async def attempt() -> bool:
-            nonlocal reason
-            order = await self._next_of(series)
-            if order is None:
-                return True
+            nonlocal filled
+            order = None if series.track.over else await self._next_of(series)
+            if order is None:  # closed meanwhile, or nothing of it is left to ask, now or ever
+                idle = not series.track.in_flight and not series.waiting
+                return series.track.over or (idle and (series.finished or self._capped))
             had = order.issued
-            verdict, order = await self._through(order)
-            if verdict.step is Step.PARK_SERIES:
-                reason = verdict.reason or reason
-                self._again_or_done(order, series)
-                return False
+            answered = await self._through(order, probe=True)
+            verdict, order = answered or (Verdict(Step.GO_ON, None), order)
+            filled = verdict.step is not Step.PARK_SERIES and order.issued > had
             self._follow(verdict, order, series)
-            return order.issued > had or series.track.over
+            return filled or series.track.over
+
+        def is_dry_too_long() -> bool:
+            return (
+                series.dry_since is not None
+                and self._clock.now() - series.dry_since >= self._options.queue_budget_seconds
+            )
 
         try:
             alive, _ = await retrying.until(
@@ -584,135 +518,30 @@ class Engine:
                 first=False,
                 settled=bool,
                 wait_seconds=lambda attempts, parked: series_wait(attempts, parked, self._clock.chance()),
-                give_up=lambda _, __: self._clock.now() - series.last_coupon >= self._options.queue_budget_seconds,
+                give_up=lambda *_: is_dry_too_long(),
                 clock=self._clock,
             )
         finally:
             self._waiting -= 1
-        if series.track.over:
-            pass  # an answer closed it meanwhile
-        elif alive:
+        if not alive:
+            self._leave(series, SeriesState.EXHAUSTED, series.reason or reason)
+        elif not series.track.over:
             series.track.state = SeriesState.OPEN
-            series.track.code = None
             self._ledger.set_series(self._options.run, series.number, SeriesState.OPEN.value, None)
-            self._progress.say(f"series {series.number} gives coupons again")
-        else:
-            series.track.state = SeriesState.EXHAUSTED
-            self._ledger.set_series(self._options.run, series.number, SeriesState.EXHAUSTED.value, reason)
-            self._progress.say(f"series {series.number} gave no coupon for its whole budget; its rest is not sent")
+            if filled:
+                self._progress.say(f"series {series.number} gives coupons again")
         self._wake_all()
 
-    async def _next_of(self, series: _Series) -> Order | None:
-        """The series' next order that may go, read ahead if need be; None when nothing of it is left."""
+    async def _next_of(self, series: SeriesQueue) -> Order | None:
+        """The series' next order that may go, read ahead if need be.
+
+        None when there is nothing of it to ask for now.
+        """
         while True:
-            order = self._first_free(series.admitted)
-            if order is None and not self._capped:
-                order = self._first_free(series.buffer)
-                if order is not None and not self._admit(order, series):
-                    return None
-            if order is not None:
-                self._buffered -= 1
+            order = self._queues.first_of(series, self._admit, fresh=self._may_begin())
+            if order is not None or series.finished or not (series.again or self._may_begin()):
                 return order
-            if not series.admitted and (self._capped or (series.read_all and not series.buffer)):
-                return None
-            if not series.buffer and not series.admitted and not series.reading:
-                series.reading = True
-                await self._read(series)
-            else:
-                await self._sleep_until_woken()
-
-    def _slow_down(self, reason: Reason) -> None:
-        """429 and 503/4001: the pace slows for everything; without any progress for its budget the run stops."""
-        now = self._clock.now()
-        if self._throttled_since is None:
-            self._throttled_since = now
-            self._progress.say(f"throttled by the API ({reason.code}): slowing down")
-        elif now - self._throttled_since > self._options.throttle_budget_seconds:
-            self.stop(Stop(kind=StopKind.THROTTLED, message="the API kept throttling and gave nothing (429)"))
-
-    def _pause_run(self, reason: Reason | None) -> None:
-        """Nothing leaves this machine: all wait, one call at a time finds out."""
-        if self._pausing or self._stop is not None:
-            return
-        self._pausing = True
-        self._gate = 0
-        self._state = "pausing"
-        why = reason.message if reason is not None else "the API cannot be reached"
-        self._progress.say(f"pausing: {why}")
-        self._spawn(self._probe_reach(why))
-
-    async def _probe_reach(self, why: str) -> None:
-        async def attempt() -> bool:
-            order, series = await self._any_order()
-            if order is None or series is None:
-                return True
-            verdict, order = await self._through(order, past_gate=True)
-            if verdict.step is Step.PAUSE_RUN:
-                self._put_back(order, series)
-                return False
-            self._follow(verdict, order, series)
-            return True
-
-        reached, _ = await retrying.until(
-            attempt,
-            first=False,
-            settled=bool,
-            wait_seconds=lambda attempts, _: reach_wait(attempts, self._clock.chance()),
-            give_up=lambda _, seconds: seconds >= self._options.reach_budget_seconds,
-            clock=self._clock,
-        )
-        self._resume_run(reached, Stop(kind=StopKind.UNREACHABLE, message=why))
-
-    async def _any_order(self) -> tuple[Order | None, _Series | None]:
-        for series in list(self._turns):
-            if series.track.over or series.track.state is SeriesState.PARKED:
-                continue
-            order = await self._next_of(series)
-            if order is not None:
-                return order, series
-        return None, None
-
-    def _resume_run(self, reached: bool, otherwise: Stop) -> None:
-        self._pausing = False
-        if reached:
-            self._gate = None
-            self._state = "issuing"
-            self._doubts = 0
-            self._progress.say("the API answers again: going on")
-        else:
-            self.stop(otherwise)
-        self._wake_all()
-
-    def _count_doubts(self, outcome: Outcome, series: _Series) -> None:
-        """After several doubts in a row a read probes the API, since each probing POST would be a new doubt."""
-        if outcome.state is not CallState.IN_DOUBT:
-            if outcome.state is not CallState.NEVER_LEFT:
-                self._doubts = 0
-            return
-        self._doubts += 1
-        if self._doubts < self._options.doubts_in_a_row or self._pausing or self._stop is not None:
-            return
-        self._pausing = True
-        self._gate = 0
-        self._state = "pausing"
-        self._progress.say(f"{self._doubts} answers in a row were lost: pausing, and reading until the API answers")
-        self._spawn(self._probe_by_reading(series.number))
-
-    async def _probe_by_reading(self, series: int) -> None:
-        async def attempt() -> bool:
-            exchange = await self._api.read_series([series])
-            return exchange.status is not None and exchange.status < 500 and exchange.complete
-
-        answers, _ = await retrying.until(
-            attempt,
-            first=False,
-            settled=bool,
-            wait_seconds=lambda attempts, _: reach_wait(attempts, self._clock.chance()),
-            give_up=lambda _, seconds: seconds >= self._options.reach_budget_seconds,
-            clock=self._clock,
-        )
-        message = "the API lost the answers of many calls in a row and does not answer reads either"
-        self._resume_run(answers, Stop(kind=StopKind.UNREACHABLE, message=message))
+            await self._sleep_until_woken()
 
     # ── waking and ending ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -724,8 +553,11 @@ class Engine:
     def _watch(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            message = error.message if isinstance(error, CouponRunnerError) else "internal error"
-            self.stop(Stop(kind=StopKind.FAILED, message=message, error=error))
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        message = error.message if isinstance(error, CouponRunnerError) else "internal error"
+        self.stop(Stop(kind=StopKind.FAILED, message=message, error=error))
 
     async def _sleep_until_woken(self) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -737,12 +569,6 @@ class Engine:
             waiter = self._awake.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-
-    async def _cancel_idle_when_stopped(self, workers: list[asyncio.Task[None]]) -> None:
-        await self._stopped.wait()
-        for worker in workers:
-            if worker not in self._sending:
-                worker.cancel()
 
     async def _beat_regularly(self) -> None:
         while True:

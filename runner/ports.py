@@ -1,4 +1,7 @@
-"""What the engine needs from outside, as small protocols. Each has a real adapter and a fake, under one contract suite."""
+"""What the engine needs from outside, as small protocols.
+
+Each has a real adapter and a fake, under one contract suite.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ class Ledger(Protocol):
         ...
 
     async def open_orders(self, run: int, series: int, after: int, limit: int) -> Sequence[Order]:
-        """The next open orders of one series of a run by ascending id: not closed, target > issued + held, id > `after`."""
+        """The next open orders of one series of a run by ascending id.
+
+        Not closed, target > issued + held, id > `after`.
+        """
         ...
 
     async def order(self, order_id: int) -> Order:

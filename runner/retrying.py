@@ -29,7 +29,8 @@ async def until(
 ) -> tuple[bool, T]:
     """Await `attempt` until its result is `settled`, or until `give_up`; returns (settled?, the last result).
 
-    `first` is the result that led here: it counts as the first attempt, so a wait comes before the next. `wait_seconds` and `give_up` get the number of attempts made so far (from 1) and the seconds since the first began,
+    `first` is the result that led here: it counts as the first attempt, so a wait comes before the next.
+    `wait_seconds` and `give_up` get the number of attempts made so far (from 1) and the seconds since the first began,
     by `clock`; the wait also goes through `clock`, so a virtual one drives tests without waiting.
     """
     began = clock.now()

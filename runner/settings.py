@@ -1,7 +1,7 @@
 """Flags, environment and settings file → one frozen value. Built once at the edge; nothing reads the environment later.
 
-Precedence: flag > environment (`COUPON_RUNNER_<FLAG>`) > settings of the org > settings file > default. Unknown keys are
-errors, and all problems are reported together. Secrets come from the environment or from files that it names, only.
+Precedence: flag > environment (`COUPON_RUNNER_<FLAG>`) > settings of the org > settings file > default. Unknown keys
+are errors, and all problems are reported together. Secrets come from the environment or from files that it names, only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from runner.core.model import Kind
 from runner.core.pacing import Rate, parse_rate
 from runner.core.planning import Duplicates, Overlap
-from runner.errors import SettingsError
+from runner.errors import SettingsError, UsageError
 
 PREFIX = "COUPON_RUNNER_"
 
@@ -82,7 +82,10 @@ def read_duration(value: object) -> object:
 
 def _rate(value: object) -> object:
     if isinstance(value, str):
-        parse_rate(value)
+        try:
+            parse_rate(value)
+        except UsageError as error:  # a problem among others, all told together
+            raise ValueError(error.message) from None
     return value
 
 
@@ -181,14 +184,18 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], path: Path
     problems: list[str] = []
     document = _read_settings(path, problems)
     organisations = document.pop("orgs", {})
+    if not isinstance(organisations, dict) or not all(isinstance(own, dict) for own in organisations.values()):
+        problems.append(f"settings file {path}: orgs holds a table for each organisation, such as [orgs.main]")
+        organisations = {}
     default_org = document.pop("default_org", None)
     layers = [(f"settings file {path}", document)]
     from_environment = _read_environment(environment, problems)
     given = {name: value for name, value in flags.items() if value is not None}
     org = given.get("org") or from_environment.get("org") or document.get("org") or default_org
     rehearsal = given.get("sandbox") or str(from_environment.get("sandbox", "")).lower() in ("1", "true", "yes")
-    if not rehearsal and org is not None and isinstance(organisations, dict):
-        own: dict[str, Any] = next((value for name, value in organisations.items() if name.casefold() == str(org).casefold()), {})
+    if not rehearsal and org is not None:
+        wanted = str(org).casefold()
+        own: dict[str, Any] = next((table for name, table in organisations.items() if name.casefold() == wanted), {})
         layers.append((f"settings file {path}, [orgs.{org}]", own))
         document["org"] = org
     for where, layer in layers:

@@ -204,8 +204,7 @@ class CouponApi:
         signed: bool = True,
     ) -> Exchange:
         started = self._now()
-        # A read changes nothing, so whether it left is not asked for: `left` then says the careful thing.
-        body = None if document is None else _Body(orjson.dumps(document))
+        body: _Body | None = None
         status: int | None = None
         kept: dict[str, str] = {}
         chunks: list[bytes] = []
@@ -217,6 +216,8 @@ class CouponApi:
             # Our own deadline around everything: `sock_read` starts anew with each byte, and a request that waits for a
             # connection could outlive its time and still be sent.
             async with asyncio.timeout(self._deadline_seconds):
+                if document is not None:
+                    body = _Body(orjson.dumps(document))
                 if self._tokens is not None and signed:
                     token = await self._tokens.token()
                     if isinstance(token, NoToken):
@@ -248,7 +249,8 @@ class CouponApi:
         except Exception as error:  # noqa: BLE001 - whatever broke, the caller must learn whether the call left
             failure, detail = describe_failure(error)
         return Exchange(
-            left=body is None or body.left,
+            # A read changes nothing and has no body: `left` then says the careful thing.
+            left=body.left if body is not None else document is None,
             status=status,
             headers=kept,
             body=chunks[0] if len(chunks) == 1 else b"".join(chunks),

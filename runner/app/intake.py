@@ -57,7 +57,8 @@ def take_in(
     campaign, scope = _find_campaign(paths, tables, ledger, org, options, asker)
     if scope is not None and scope.identity_version != IDENTITY_VERSION:
         raise LedgerVersion(
-            f"The campaign {scope.campaign!r} names customers by the rules of version {scope.identity_version}, this program"
+            f"The campaign {scope.campaign!r} names customers by the rules of version {scope.identity_version}, "
+            "this program"
             f" by version {IDENTITY_VERSION}: who is who could change. Use the program version that ran it before."
         )
     frozen = scope if scope is not None and scope.runs else None
@@ -116,7 +117,10 @@ def take_in(
 
 
 def _open_all(paths: Sequence[Path], notes: list[str]) -> list[Table]:
-    """Open every file; of identical ones the first is read, and it is said. Empty ones are only said if others hold rows."""
+    """Open every file; of identical ones the first is read, and it is said.
+
+    Empty ones are only said if others hold rows.
+    """
     tables: list[Table] = []
     empty: list[EmptyTable] = []
     seen: dict[str, str] = {}
@@ -150,7 +154,8 @@ def _find_campaign(
     if printed is not None:
         if options.campaign is not None and scope_key(options.campaign) != printed.key:
             raise UsageError(
-                f"The file's lines belong to the campaign {printed.campaign!r}, not {options.campaign!r}: leave --campaign"
+                f"The file's lines belong to the campaign {printed.campaign!r}, not {options.campaign!r}: leave "
+                "--campaign"
                 " out, or remove the _ref column to make them rows of another campaign."
             )
         return printed.campaign, printed
@@ -260,5 +265,6 @@ def _identify_by(columns: Sequence[Columns], options: Options, frozen: Scope | N
             raise UsageError(f"{answer!r} is none of {names}.")
         return (Kind(answer),)
     raise UsageError(
-        f"The file has several identifiers ({names}): say which one is sent to the API, for example --identify-by {kinds[0]}"
+        f"The file has several identifiers ({names}): say which one is sent to the API, for example --identify-by "
+        f"{kinds[0]}"
     )

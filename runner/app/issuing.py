@@ -14,7 +14,6 @@ from typing import Any
 
 import orjson
 
-
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.locks import OrgLock, ScopeLock
 from runner.adapters.ledger.recovery import recover_scope
@@ -75,7 +74,10 @@ class Planned:
 
 
 class Conversation:
-    """What the commands say to and ask of a person; the command line implements it. Nobody there: `present` is False."""
+    """What the commands say to and ask of a person; the command line implements it. Nobody there.
+
+    `present` is False.
+    """
 
     present: bool = False
 
@@ -183,7 +185,7 @@ def run_files(
         )
         if intake.scope is not None:
             recover_scope(ledger, intake.scope.id)
-            _deal_with_unfinished(ledger, intake, org, api, request, clock, conversation)
+            _deal_with_unfinished(ledger, intake, api, request, clock, conversation)
         _look_up(staging, intake, org, api, options, clock, conversation)
         planned, overlap = _agree(staging, intake, org, ledger, api, options, conversation)
         frozen = Frozen(
@@ -311,7 +313,10 @@ def _override(what: str, clock: Clock) -> dict[str, object]:
 
 
 def _check_same_org(ledger: LedgerFile, org: Org, scope: Scope | None, api: Api, options: Options) -> bool:
-    """Whether `--same-org` was needed: the address or the credentials are not those that the org was last reached by."""
+    """Whether `--same-org` was needed.
+
+    The address or the credentials are not those that the org was last reached by.
+    """
     if ledger.rehearsal:
         return False
     last = scope if scope is not None and scope.runs else newest_scope(ledger, org)
@@ -324,7 +329,8 @@ def _check_same_org(ledger: LedgerFile, org: Org, scope: Scope | None, api: Api,
     ]
     if not options.same_org:
         raise UsageError(
-            f"The {' and the '.join(what)} of the API changed since the last run of {org.name} ({last.url} before, {api.url} now)."
+            f"The {' and the '.join(what)} of the API changed since the last run of {org.name} ({last.url} "
+            f"before, {api.url} now)."
             " If these are still the same organisation's customers, say so with --same-org; else use another --org."
         )
     return True
@@ -371,7 +377,6 @@ def _plan_code(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Ap
 def _deal_with_unfinished(
     ledger: LedgerFile,
     intake: Intake,
-    org: Org,
     api: Api,
     request: Request,
     clock: Clock,
@@ -518,7 +523,10 @@ def _load(
     clock: Clock,
     conversation: Conversation,
 ) -> RunFacts:
-    """Load what was agreed. Comparing and loading are one step per org: if anything moved since, it is compared again."""
+    """Load what was agreed. Comparing and loading are one step per org.
+
+    If anything moved since, it is compared again.
+    """
     intake = planned.intake
     campaign = _campaign(org, intake, scope)
     name = _run_name(intake.campaign, clock.wall(), rehearsal=ledger.rehearsal)
@@ -547,7 +555,8 @@ def _load(
                 )
             if (plan.digest, plan.overlaps) != (planned.plan.digest, planned.plan.overlaps):
                 raise InputRefused(
-                    "While the plan was being agreed on, another run changed what it would issue. Look at the new plan and"
+                    "While the plan was being agreed on, another run changed what it would issue. Look at the "
+                    "new plan and"
                     " agree again; nothing was sent."
                 )
         else:

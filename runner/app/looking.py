@@ -94,7 +94,7 @@ def show_of_run(name: str | None, request: Request, *, clock: Clock) -> dict[str
         "started": write_time(run.started),
         "ended": write_time(run.ended),
         "newest_answer": write_time(figures.newest_answer),
-        "owner": f"{figures.owner.get('user', '')} on {figures.owner.get('host', '')}, process {figures.owner.get('pid', '')}",
+        "owner": "{user} on {host}, process {pid}".format_map({"user": "", "host": "", "pid": "", **figures.owner}),
         "files": ", ".join(str(file.get("name", "")) for file in run.files),
         "rows": figures.rows,
         "rejected": figures.rejected,

@@ -18,10 +18,10 @@ from runner.adapters.ledger.reports import RunReader
 from runner.adapters.ledger.runs import RunFacts, RunState, count_run, set_run_state
 from runner.adapters.report_files import Written, write_reports
 from runner.app.workplace import Api, code_table, open_api, owner_of_process
+from runner.core.codes import CodeTable
 from runner.core.identity import names_of_answer
 from runner.core.model import CustomerFacts, Identifier
 from runner.core.pacing import Pace
-from runner.core.codes import CodeTable
 from runner.core.totals import STOPS, principal_exit
 from runner.engine import EXIT_OF_STOP, Engine, EngineOptions, Stop, StopKind
 from runner.ports import Clock, Progress
@@ -48,7 +48,8 @@ def execute(
 ) -> Ended:
     """Issue everything that is missing of a run, and account for it. The caller holds the campaign's lock.
 
-    Returns when nothing is left to ask, a guard or a signal stopped it, or nothing more can be done; always with reports.
+    Returns when nothing is left to ask, a guard or a signal stopped it, or nothing more can be done; always with
+    reports.
     """
     set_run_state(ledger, run, RunState.RUNNING, at=clock.wall(), owner={**owner_of_process(), "since": clock.wall()})
     signals: list[int] = []

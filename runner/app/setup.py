@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.hosts import check_url
-
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.runs import newest_head
 from runner.adapters.ledger.scopes import create_org, find_org
@@ -91,7 +90,8 @@ def _write_settings(path: Path, org: str, values: dict[str, object]) -> tuple[bo
         different = [name for name, value in values.items() if known.get(name, value) != value]
         if different:
             raise UsageError(
-                f"The settings file {path} has [orgs.{org}] already, with another {', '.join(different)}: edit it there."
+                f"The settings file {path} has [orgs.{org}] already, with another {', '.join(different)}: edit it "
+                "there."
             )
         return False, default == org
     lines = [f"[orgs.{json.dumps(org)}]"] + [f"{name} = {json.dumps(value)}" for name, value in values.items()]

@@ -124,7 +124,7 @@ def read_credentials(environment: Mapping[str, str]) -> Credentials:
         return OAuthCredentials(key, token_secret)
     if user and password:
         return BasicCredentials(user, password)
-    missing = "COUPON_RUNNER_API_KEY and COUPON_RUNNER_API_SECRET (OAuth), or COUPON_RUNNER_API_USER and _API_PASSWORD (Basic)"
+    missing = "COUPON_RUNNER_API_KEY and _API_SECRET (OAuth), or COUPON_RUNNER_API_USER and _API_PASSWORD (Basic)"
     if key or token_secret:
         missing = "COUPON_RUNNER_API_SECRET" if key else "COUPON_RUNNER_API_KEY"
     elif user or password:
@@ -140,7 +140,8 @@ def real_api(options: Options, environment: Mapping[str, str]) -> Api:
     """
     if options.api_url is None:
         raise SettingsError(
-            "No API address: give --api-url, for example https://eu.api.capillarytech.com, or set it with `coupon-runner init`."
+            "No API address: give --api-url, for example https://eu.api.capillarytech.com, or set it with "
+            "`coupon-runner init`."
         )
     url = check_url(options.api_url, options.allowed_hosts)
     credentials = read_credentials(environment)

@@ -1,7 +1,7 @@
 """Words → functions. The one place where an exception becomes a sentence and an exit code.
 
-Data goes to stdout; the plan, progress and messages to stderr. The last line on stderr says why the exit code is what it is,
-and the exact command to run next.
+Data goes to stdout; the plan, progress and messages to stderr. The last line on stderr says why the exit code is what
+it is, and the exact command to run next.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _USAGE_PROBLEM: type[Exception] = next(base for base in typer.BadParameter.__mro
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. Whatever it creates, parent folders too, is for its user only: files 0600, folders 0700."""
+    os.umask(0o077)
     raise SystemExit(run_command(sys.argv[1:]))
 
 

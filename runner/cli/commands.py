@@ -237,7 +237,9 @@ def plan(
     verbose: f.Verbose = 0,
     quiet: f.Quiet = False,
 ) -> int:
-    """Say what a run would do, and send nothing. Prints a plan code, which `run --plan` takes as consent to exactly this.
+    """Say what a run would do, and send nothing.
+
+    Prints a plan code, which `run --plan` takes as consent to exactly this.
 
     Example: coupon-runner plan birthday.csv --campaign birthday-2026-11 --series 415446
     """

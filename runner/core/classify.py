@@ -37,7 +37,7 @@ def classify(exchange: Exchange, *, asked: int, table: CodeTable) -> Outcome:
     """
     status, headers = exchange.status, exchange.headers
     if not exchange.left:
-        code = "cancelled" if exchange.failure == "cancelled" else "not_reached"
+        code = exchange.failure if exchange.failure in ("cancelled", "credentials") else "not_reached"
         reason = _reason(table, code, one_line(exchange.detail))
         return Outcome(state=CallState.NEVER_LEFT, reason=reason, status=status)
     answer = None if status is None else read_answer(exchange.body, headers)

@@ -327,6 +327,8 @@ _OF_THE_RUNNER: tuple[_Line, ...] = (
      "Set --api-url to the address that it names, if that is a host of Capillary, then resume."),
     ("not_reached", _RETRY, _RUN, 0, Fixer.KEY, "The API could not be reached; nothing was sent.",
      "Check the network, the proxy and --api-url, then resume."),
+    ("credentials", _FINAL, _RUN, 0, Fixer.KEY, "The API grants no token for the key and secret; nothing was sent.",
+     "Check key and secret, and that they belong to the address of --api-url, then resume."),
     ("cancelled", _RETRY, _CUSTOMER, 0, Fixer.NOBODY, "The run was stopped before the call was sent.",
      "Resume the run: nothing was sent for this call."),
     ("customer_busy", _FINAL, _ROW, 0, Fixer.NOBODY, "Other actions for this customer did not end in six rounds.",

@@ -1,4 +1,4 @@
-"""What bounds a run: the cap on coupons and the limit on orders. Reserved before sending, so calls in flight never overrun.
+"""What bounds a run: the cap on coupons. Reserved before sending, so that calls in flight never overrun it.
 
 An order is not cut to fit: its whole missing quantity is reserved before its first call, or it waits.
 """
@@ -7,7 +7,10 @@ from __future__ import annotations
 
 
 class Cap:
-    """At most `limit` coupons over a run and all its resumes (None: no cap). `spent`: issued or in doubt so far by the run."""
+    """At most `limit` coupons over a run and all its resumes (None: no cap). `spent`.
+
+    Issued or in doubt so far by the run.
+    """
 
     def __init__(self, limit: int | None, spent: int = 0) -> None:
         self._limit = limit
@@ -21,13 +24,16 @@ class Cap:
         return self._reserved_total
 
     def reserve(self, order_id: int, quantity: int) -> bool:
-        """Reserve all that an order misses; True when it fits, or is reserved already."""
-        if self._limit is None or order_id in self._reserved:
+        """Reserve all that an order misses, or what it lacks of that by now; True when it fits."""
+        if self._limit is None:
             return True
-        if self._spent + self._reserved_total + quantity > self._limit:
+        more = quantity - self._reserved.get(order_id, 0)
+        if more <= 0:
+            return True
+        if self._spent + self._reserved_total + more > self._limit:
             return False
         self._reserved[order_id] = quantity
-        self._reserved_total += quantity
+        self._reserved_total += more
         return True
 
     def spend(self, order_id: int, quantity: int) -> None:

@@ -1,7 +1,7 @@
 """Names made of digests: order keys, call keys, keyed hashes of names and coupons.
 
-The key is 32 random bytes kept outside the ledger (a file beside the settings, or beside a rehearsal's ledger): without it
-nobody can find out from a copied or purged ledger whose order or coupon a digest stands for.
+The key is 32 random bytes kept outside the ledger (a file beside the settings, or beside a rehearsal's ledger):
+without it nobody can find out from a copied or purged ledger whose order or coupon a digest stands for.
 """
 
 from __future__ import annotations
@@ -42,3 +42,8 @@ def call_key(order: str, number: int, nonce: str) -> str:
     It is the ledger's primary key, `metadata.sourceId` and `X-CAP-REQUEST-ID` in one.
     """
     return f"{order}-{number}-{nonce}"
+
+
+def call_number(key: str) -> int:
+    """The number of a call in its order, out of its key."""
+    return int(key.split("-", 2)[1])

@@ -1,7 +1,7 @@
 """What the answer to a customer look-up means: her id, nobody, or a reason why it cannot be told.
 
-Owns the reading of one answer (API.md, "Reading"). Never guesses: an answer that is not clear says nothing about who the
-customer is, and then her row cannot be used.
+Owns the reading of one answer (API.md, "Reading"). Never guesses: an answer that is not clear says nothing about who
+the customer is, and then her row cannot be used.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def read_lookup(exchange: Exchange) -> LookUp:
     said = f"{shown}: {message}" if message else shown
     if status in (401, 498) or codes & _TOKEN_ENDED:
         return LookUp(None, f"the API refuses the credentials ({said})", for_all=True, token_ended=True)
-    if status in (403, 404, 405) and NOT_FOUND not in codes or codes & _NO_ACCESS:
+    if (status in (403, 404, 405) and NOT_FOUND not in codes) or codes & _NO_ACCESS:
         return LookUp(None, f"these credentials have no access to the look-up ({said})", for_all=True)
     if status in _LATER or status >= 500 or codes & _BUSY:
         return LookUp(None, f"the API did not answer the question ({said})", again=True)

@@ -1,7 +1,7 @@
 """From valid rows to orders: who is one person, what each order's target is, and which rows cannot be used.
 
-Works on one *cluster* at a time: the rows that are connected through shared identifiers, in the order of the input, with
-what the ledger knows of their identifiers and orders. The whole file is never in memory.
+Works on one *cluster* at a time: the rows that are connected through shared identifiers, in the order of the input,
+with what the ledger knows of their identifiers and orders. The whole file is never in memory.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class StagedRow(NamedTuple):
 
 
 class OrderFacts(NamedTuple):
-    """An order that the ledger has. `other`: None in this campaign, else where it stands ("campaign X, run Y, date")."""
+    """An order that the ledger has. `other`: None in this campaign, else where it stands ("campaign X, run Y, …")."""
 
     id: int
     key: str
@@ -127,7 +127,10 @@ class PlannedPerson(NamedTuple):
 
 @dataclass(slots=True)
 class Decisions:
-    """What becomes of a cluster. `rejected`: seq → all problems. People and orders are in the order of their first row."""
+    """What becomes of a cluster. `rejected`: seq → all problems.
+
+    People and orders are in the order of their first row.
+    """
 
     people: list[PlannedPerson] = field(default_factory=list)
     orders: list[PlannedOrder] = field(default_factory=list)
@@ -137,7 +140,10 @@ class Decisions:
 
 
 class Known(NamedTuple):
-    """What the ledger knows for a cluster: orders by (person, series) over all campaigns, and this campaign's by key."""
+    """What the ledger knows for a cluster.
+
+    Orders by (person, series) over all campaigns, and this campaign's by key.
+    """
 
     orders: Mapping[tuple[int, int], Sequence[OrderFacts]]
     by_key: Mapping[str, OrderFacts]
@@ -157,8 +163,8 @@ def decide(
     """Decide a cluster: people, orders with their targets, lines, and rejected rows with reasons.
 
     Never merges rows that share one identifier but differ in another of the same kind, never guesses between two known
-    people, never adds up lines that carry a `_ref`. Overlap is listed in `PlannedOrder.elsewhere`; with `skip` the whole
-    order is left out.
+    people, never adds up lines that carry a `_ref`. Overlap is listed in `PlannedOrder.elsewhere`; with `skip` the
+    whole order is left out.
     """
     decisions = Decisions()
     groups = [list(cluster)] if len(cluster) == 1 and _is_plain(cluster[0]) else _people(cluster, decisions.rejected)
@@ -215,7 +221,10 @@ def _people(cluster: Sequence[StagedRow], rejected: dict[int, list[Problem]]) ->
 
 
 def _reject_shared(cluster: Sequence[StagedRow], rejected: dict[int, list[Problem]]) -> None:
-    """Rows that share one identifier but differ in another of the same kind (everybody na@example.com): all rejected."""
+    """Rows that share one identifier but differ in another of the same kind (everybody na@example.com).
+
+    All rejected.
+    """
     by_hash: dict[bytes, list[StagedRow]] = {}
     for row in cluster:
         for name in row.names:
@@ -242,7 +251,8 @@ def _reject_shared(cluster: Sequence[StagedRow], rejected: dict[int, list[Proble
             )
         else:
             reason = (
-                f"{_labels(rows)} share the {shared.kind.value} {shared.value} but differ in {kinds}: whose it is cannot be"
+                f"{_labels(rows)} share the {shared.kind.value} {shared.value} but differ in {kinds}: whose it is "
+                "cannot be"
                 " told; remove it where it is a placeholder, or correct it"
             )
         for row in rows:
@@ -255,7 +265,8 @@ def _reject_two_known(cluster: Sequence[StagedRow], rejected: dict[int, list[Pro
         if len(persons) > 1:
             kinds = ", ".join(name.kind.value for name in row.names if name.person is not None)
             reason = (
-                f"the identifiers of this row ({kinds}) belong to {len(persons)} different customers known from earlier runs;"
+                f"the identifiers of this row ({kinds}) belong to {len(persons)} different customers known from "
+                "earlier runs;"
                 " keep only those that belong together"
             )
             rejected.setdefault(row.seq, []).append(Problem(None, None, reason))
@@ -406,7 +417,8 @@ def _reject_misled(
         elif order.issued or order.held:
             problem = (
                 f"this line was printed for another customer or series, which already has {order.issued:,} coupons"
-                f" ({order.held:,} in doubt): put the identifiers and series back, or enter the correction as a new row without _ref"
+                f" ({order.held:,} in doubt): put the identifiers and series back, or enter the correction as a "
+                "new row without _ref"
             )
             rejected.setdefault(row.seq, []).append(Problem("_ref", None, problem))
         elif not row.counted:
@@ -470,7 +482,10 @@ def _targets_of(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesPlan:
-    """What a run would ask of one series. `missing` coupons in at least `calls` calls for `orders` orders with missing > 0."""
+    """What a run would ask of one series.
+
+    `missing` coupons in at least `calls` calls for `orders` orders with missing > 0.
+    """
 
     series: int
     orders: int
@@ -494,9 +509,10 @@ class OverlapSeen:
 class Plan:
     """What a run would do, counted. rows = used + rejected + duplicate_rows; coupons: target, issued, held, missing.
 
-    `below`: orders whose target is below what is issued already. `leavers`: orders of earlier runs of the campaign that hold
-    coupons and are in no row now (None for a file of our own lines, which lists none). `digest`: of every order with its
-    target and what is missing. `examples`: rejected rows (file, sheet, row, problems), the first few.
+    `below`: orders whose target is below what is issued already. `leavers`: orders of earlier runs of the campaign
+    that hold
+    coupons and are in no row now (None for a file of our own lines, which lists none). `digest`: of every order with
+    its target and what is missing. `examples`: rejected rows (file, sheet, row, problems), the first few.
     """
 
     rows: int

@@ -45,10 +45,11 @@ def judge(outcome: Outcome, *, missing: int, track: SeriesTrack) -> Verdict:
     """
     reason = outcome.reason
     if outcome.state is CallState.NEVER_LEFT:
-        return Verdict(Step.PAUSE_RUN, reason)
+        hopeless = reason is not None and reason.klass is CodeClass.FINAL
+        return Verdict(Step.STOP_RUN if hopeless else Step.PAUSE_RUN, reason)
     if outcome.coupons:
         track.saw_coupons()
-    if reason is None or outcome.state is CallState.IN_DOUBT and reason.klass is CodeClass.UNKNOWN:
+    if reason is None or (outcome.state is CallState.IN_DOUBT and reason.klass is CodeClass.UNKNOWN):
         return Verdict(Step.GO_ON if missing else Step.DONE, reason)
     if reason.klass is CodeClass.RETRY:
         if reason.scope is Scope.SERIES:
@@ -69,7 +70,7 @@ def judge(outcome: Outcome, *, missing: int, track: SeriesTrack) -> Verdict:
 
 
 class SeriesState(StrEnum):
-    """Untested (one call alone) → open → doubtful (one at a time) → parked (one probe at a time) | closed | exhausted."""
+    """Untested (one call alone) → open → doubtful (one at a time) → parked (one probe at a time) or over."""
 
     UNTESTED = "untested"
     OPEN = "open"

@@ -316,6 +316,10 @@ class Desk:
         finally:
             server.stop()
 
+    def until_posts(self, server: Server, count: int) -> None:
+        """Wait until so many calls have come."""
+        until(lambda: server.posts() >= count, f"{count} calls have come")
+
     def rehearsed_truth(self) -> dict[str, Any]:
         """The truth of the embedded sandbox."""
         return read_truth(self.folder / "state" / "coupon-runner" / "rehearsal" / "ledger.db.truth")

@@ -19,8 +19,8 @@ from runner.sandbox import keys_seen_again
 from tests.acceptance.desk import Desk, Process, Server, mobile, process_has_ended
 
 ORDERS = 120
-SERIES = range(500001, 500025)
-RUN_WORDS = "--yes --max-coupons 1000000 --timeout 0.7s --queue-budget 60s --concurrency 6 --json".split()
+SERIES = range(500001, 500041)
+RUN_WORDS = ["--yes", "--max-coupons", "1000000", "--timeout", "0.7s", "--queue-budget", "60s", "--json"]
 
 LIES = """
 latency_seconds = [0.0, 0.03]
@@ -118,7 +118,8 @@ def kill_trial(desk: Desk, *, seed: int, kills: int) -> Figures:
 def _kill_until_it_ends(
     desk: Desk, server: Server, file: Path, chance: random.Random, figures: Figures, kills: int
 ) -> None:
-    words: list[str | Path] = ["run", file, "--campaign", "kills", *RUN_WORDS]
+    options = [*RUN_WORDS, "--concurrency", "6" if kills <= 10 else "2"]
+    words: list[str | Path] = ["run", file, "--campaign", "kills", *options]
     calls_a_kill = max(1, 110 // kills)
     while True:
         before = _posts(server)
@@ -134,10 +135,10 @@ def _kill_until_it_ends(
         code = process.wait()
         figures.kills += code == -signal.SIGKILL
         if code == -signal.SIGKILL or (code == 75 and figures.starts < kills + 20):
-            words = ["resume", *RUN_WORDS] if chance.random() < 0.8 else words
+            words = ["resume", *options] if chance.random() < 0.8 else words
         elif code == 2 and words[0] == "resume":  # killed before its run was loaded: there is nothing to resume yet
             assert "Nothing to resume" in process.last_line, process.err
-            words = ["run", file, "--campaign", "kills", *RUN_WORDS]
+            words = ["run", file, "--campaign", "kills", *options]
         else:
             assert code in (0, 5), f"exit {code}: {process.err}"
             return

@@ -1,9 +1,11 @@
 """Starts commands quickly: imports the program once, then forks a real process for each command.
 
 Every command is a process of its own: own memory, signals, working folder, environment and standard streams. Only the
-half second that Python needs to import the program is saved. `ACCEPTANCE_START=python` starts `python -m runner` instead.
+half second that Python needs to import the program is saved. `ACCEPTANCE_START=python` starts `python -m runner`
+instead.
 
-Run as `python -m tests.acceptance.starter SOCKET`; it ends when its standard input does. A request is one JSON object with
+Run as `python -m tests.acceptance.starter SOCKET`; it ends when its standard input does. A request is one JSON object
+with
 the three streams attached; the answer is one line with the process id and, at its end, one line with the exit status.
 """
 
@@ -77,9 +79,10 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     code: int | str | None = 1
     try:
         if request["module"] == "runner":
-            from runner.cli import run_command
+            from runner.cli import main as run
 
-            code = run_command(request["arguments"])
+            sys.argv = ["coupon-runner", *request["arguments"]]
+            run()
         else:
             from runner.sandbox.__main__ import main as serve
 

@@ -94,7 +94,8 @@ class Pair:
             self.load(step[1])
         elif step[0] == "begin":
             order = 1 + step[1] % len(now.orders)
-            start = CallStart(f"o{order}-{len(now.calls)}", order, now.orders[order].calls + 1, step[2], self.run)
+            number = now.orders[order].calls + 1
+            start = CallStart(f"o{order}-{number}-{len(now.calls)}", order, number, step[2], self.run)
             assert await self.sqlite.ledger.begin(start) == await self.memory.begin(start)
         elif step[0] == "close":
             order = 1 + step[1] % len(now.orders)
@@ -117,7 +118,9 @@ class Pair:
         call = now.calls[key]
         if outcome.held > call.quantity:
             return
-        settlement = Settlement(key, call.order, now.orders[call.order].person, call.run, outcome, (), 0.01)
+        facts = outcome.customer
+        names = (Identifier(Kind.CUSTOMER_ID, facts.id, facts.id),) if facts is not None else ()
+        settlement = Settlement(key, call.order, now.orders[call.order].person, call.run, outcome, names, 0.01)
         self.sqlite.ledger.settle(settlement)
         self.memory.settle(settlement)
 
@@ -154,7 +157,9 @@ def test_many_at_once_never_hold_or_issue_more_than_the_target(workers: int, ran
         async def work() -> None:
             for _ in range(6):
                 order = await world.ledger.order(random.choice(orders))
-                start = CallStart(f"c{next(numbers)}", order.id, order.calls + 1, random.randint(1, 3), 1)
+                start = CallStart(
+                    f"o{order.id}-{order.calls + 1}-{next(numbers)}", order.id, order.calls + 1, random.randint(1, 3), 1
+                )
                 if await world.ledger.begin(start):
                     ids = tuple(Coupon(str(next(numbers)), "C") for _ in range(random.randint(1, start.quantity)))
                     held = random.randint(0, start.quantity - len(ids))

@@ -81,6 +81,8 @@ class World:
 
     def queue(self, start: CallStart, outcome: Outcome, *, names: tuple[Identifier, ...] = ()) -> None:
         person = self.snapshot().orders[start.order_id].person
+        if outcome.customer is not None and outcome.customer.id:
+            names = (Identifier(Kind.CUSTOMER_ID, outcome.customer.id, outcome.customer.id), *names)
         self.ledger.settle(Settlement(start.key, start.order_id, person, start.run, outcome, names, 0.02))
 
     def snapshot(self) -> Snapshot:

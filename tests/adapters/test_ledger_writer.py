@@ -41,7 +41,7 @@ def lines(count: int) -> list[Line]:
 
 
 def call(order: int) -> CallStart:
-    return CallStart(f"call-{order}", order, 1, 1, 1)
+    return CallStart(f"order{order}-1-nonce", order, 1, 1, 1)
 
 
 def answer(order: int) -> Settlement:
@@ -51,7 +51,7 @@ def answer(order: int) -> Settlement:
         status=200,
         customer=CustomerFacts(f"10{order}", ()),
     )
-    return Settlement(f"call-{order}", order, order, 1, outcome, (mobile(order - 1),), 0.02)
+    return Settlement(f"order{order}-1-nonce", order, order, 1, outcome, (mobile(order - 1),), 0.02)
 
 
 async def issue(world: SqliteWorld, orders: list[int]) -> None:
@@ -80,9 +80,9 @@ async def test_the_history_tells_calls_and_coupons_without_personal_data(world: 
     (order,) = world.load(1, lines(1))
     await issue(world, [order])
     told = {key: value for body in bodies(world) for key, value in body.items()}
-    assert told["begin"] == [["call-1", 1, 1, 1, 1]]
-    ((key, number, state, held, new, *_, coupons),) = told["settle"]
-    assert (key, number, state, held, new) == ("call-1", 1, "issued", 0, 1)
+    assert told["begin"] == [["order1-1-nonce", 1, 1, 1, 1]]
+    ((key, of, state, held, new, *_, coupons, number),) = told["settle"]
+    assert (key, of, number, state, held, new) == ("order1-1-nonce", order, 1, "issued", 0, 1)
     assert coupons == [[coupon_hash(world.file.key, "71").hex(), "issued"]]
     text = json.dumps(told)
     assert not any(secret in text for secret in ("919000", "CODE1", '"71"', "101"))
@@ -163,7 +163,9 @@ async def test_a_full_disk_fails_everybody_who_waits_and_everybody_later(
     with pytest.raises(LedgerFailed, match="disk is full"):
         await ledger.close()
     recorded = world.snapshot().calls
-    assert all((f"call-{order}" in recorded) == (result is True) for order, result in zip(orders, results, strict=True))
+    assert all(
+        (f"order{order}-1-nonce" in recorded) == (result is True) for order, result in zip(orders, results, strict=True)
+    )
 
 
 async def test_a_call_is_never_begun_twice(world: SqliteWorld) -> None:
@@ -182,7 +184,7 @@ async def test_a_closed_ledger_has_written_everything_and_takes_nothing_more(wor
     assert await world.ledger.begin(call(order))
     world.ledger.settle(answer(order))
     await world.ledger.close()
-    assert world.snapshot().calls["call-1"].state == "issued"
+    assert world.snapshot().calls["order1-1-nonce"].state == "issued"
     with pytest.raises(LedgerFailed, match="closed"):
         world.ledger.settle(answer(order))
 
@@ -223,5 +225,5 @@ async def test_a_writer_ahead_of_the_loop_does_not_lose_a_cancelled_begin(world:
         await task
     await world.ledger.flush()
     await world.ledger.flush()
-    assert world.snapshot().calls["call-1"].state == "never_left"
+    assert world.snapshot().calls["order1-1-nonce"].state == "never_left"
     assert world.snapshot().orders[order].held == 0

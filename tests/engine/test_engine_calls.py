@@ -1,12 +1,14 @@
-"""Which call goes when: the first alone, a new series alone, one call of a customer, 500 at most, only what is missing."""
+"""Which call goes when.
+
+The first alone, a new series alone, one call of a customer, 500 at most, only what is missing.
+"""
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from tests.engine.world import OTHER, SERIES, THIRD, Fault, World, customer, drive, line
+from runner.core.model import Identifier, Kind
+from tests.engine.world import OTHER, SERIES, THIRD, Fault, World, customer, drive, line, mobile
 from tests.fakes.scripted_api import Posted
 from tests.fakes.virtual_clock import VirtualClock
 
@@ -184,55 +186,43 @@ def test_a_begin_that_is_refused_because_less_is_missing_asks_for_that() -> None
     drive(scenario)
 
 
-def test_an_order_that_turns_out_to_be_another_customers_is_not_sent_and_gives_back_its_reservation() -> None:
-    """An answer shows that rows 1 and 2 are one person: her order is issued once, and the cap has room for row 3."""
+def _names_of_asha(facts: object) -> tuple[Identifier, ...]:
+    return tuple(Identifier(Kind.MOBILE, mobile(n), mobile(n)) for n in (1, 2))
+
+
+ASHA = {("mobile", mobile(1)): "asha", ("mobile", mobile(2)): "asha"}
+
+
+def test_an_order_that_turns_out_to_be_another_rows_is_not_sent_and_gives_back_its_reservation() -> None:
+    """An answer shows that rows 1 and 2 are one person: she is issued once, and nothing stays reserved for row 2."""
 
     async def scenario(clock: VirtualClock) -> None:
-        same = {("mobile", f"91900000000{n}"): "asha" for n in (1, 2)}
-        lines = [line(1, target=3), line(2, target=3), line(3, OTHER, 3)]
-        world = World(clock, lines, same_person=same, concurrency=1, max_coupons=6)
-        read = world.ledger.open_orders
-        seen = asyncio.Event()
-
-        async def slowly(run: int, series: int, after: int, limit: int):
-            if series == OTHER:
-                await seen.wait()  # row 3 comes after the two
-            return await read(run, series, after, limit)
-
-        async def note(start: object) -> None:
-            if len(world.posts()) == 1:
-                world.ledger._settle_all()
-                seen.set()
-
-        world.ledger.open_orders = slowly  # type: ignore[method-assign]  # a fake bent for this test
-        world.ledger.on_begin = note
+        lines = [line(1, target=3), line(2, target=3)]
+        world = World(clock, lines, same_person=ASHA, names_of=_names_of_asha, concurrency=1, max_coupons=6)
         assert await world.go() is None
         assert world.ledger.orders[2].merged_into == 1
-        assert world.api.held("mobile", "919000000001", SERIES) == 3
-        assert world.held(3, OTHER) == 3
+        assert world.counts() == [3]
         assert world.engine is not None
-        assert world.engine._cap.reserved == 0
+        assert world.engine.reserved == 0
 
     drive(scenario)
 
 
-def test_an_order_that_misses_more_after_a_merge_is_asked_for_that() -> None:
-    """The earlier row wants five and is merged into the older customer's order, which had two of two."""
+def test_an_order_that_misses_more_once_another_row_is_found_to_be_the_same_person_is_asked_for_that() -> None:
+    """The earlier row wants five and joins the order of the later one, which had three of three by then."""
 
     async def scenario(clock: VirtualClock) -> None:
-        same = {("mobile", f"91900000000{n}"): "asha" for n in (1, 2)}
-        world = World(clock, same_person=same, concurrency=1)
-        world.load([line(2, OTHER), line(1, OTHER)])  # customer 2 is the older one
+        names: list[Identifier] = []
+        world = World(
+            clock, [line(2, target=2)], same_person=ASHA, names_of=lambda _: tuple(names), concurrency=1, max_coupons=99
+        )
         assert await world.go() is None
-        world.ledger._identity.pop(("id", "7000000"))  # as if those answers had named nobody
-        world.ledger.orders.clear()
-        world.ledger.calls.clear()
-        world.ledger._merged.clear()
-        world.load([line(1, target=5), line(2, target=2)])
+        names.extend(_names_of_asha(None))
+        world.load([line(1, target=5), line(2, target=3)])
         assert await world.go() is None
-        assert world.held(2) == 5
-        world.load([line(1, target=5), line(2, target=5)])
-        assert await world.go() is None
-        assert world.held(2) == 5
+        assert world.counts() == [2, 1, 2]
+        assert world.held(1) == 5
+        assert world.engine is not None
+        assert world.engine.reserved == 0
 
     drive(scenario)

@@ -1,4 +1,7 @@
-"""The heart of the product: whatever the API does and whenever the process dies, nobody is issued more than the target."""
+"""The heart of the product.
+
+Whatever the API does and whenever the process dies, nobody is issued more than the target.
+"""
 
 from __future__ import annotations
 
@@ -75,6 +78,7 @@ class _Process:
         self.dies_at = dies_at
         self.most = most
         self.steps = 0
+        self.posts = 0
         self.task: asyncio.Task[object] | None = None
         self.dead = False
 
@@ -89,6 +93,7 @@ class _Process:
 
     def on_post(self, post: Posted) -> None:
         """The call is durable, holds its quantity and asks for nothing that is not missing."""
+        self.posts += 1
         call = self.world.ledger.calls[post.key]
         assert call.state == "sending"
         assert call.quantity == call.held == post.count
@@ -117,8 +122,9 @@ class _Process:
 
 async def _execute(world: World, process: _Process, concurrency: int) -> object:
     """Run the process to its end or death; what was queued and not durable is lost with it."""
+    before = len(world.api.posts)
     world.ledger.on_begin, world.ledger.on_settle = process.on_begin, process.on_settle
-    world.api.on_post = process.on_post
+    world.api._on_post = process.on_post
     try:
         async with asyncio.timeout(3 * 86400):
             process.task = asyncio.create_task(world.build(concurrency=concurrency).run())
@@ -130,6 +136,7 @@ async def _execute(world: World, process: _Process, concurrency: int) -> object:
         if process.dead:
             world.ledger.crash()
         world.ledger.recover()
+        assert process.posts == len(world.api.posts) - before
         world.check()
 
 
@@ -137,7 +144,10 @@ async def _execute(world: World, process: _Process, concurrency: int) -> object:
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_nobody_is_issued_more_than_the_target_whatever_happens(concurrency: int, data: st.DataObject) -> None:
-    """Any targets × faults × deaths × changed files: the truth stays within the ledger's bounds, and all is issued in the end."""
+    """Any targets × faults × deaths × changed files.
+
+    The truth stays within the ledger's bounds, and all is issued in the end.
+    """
     history = data.draw(histories())
     pace = data.draw(st.sampled_from([0.02, 0.5, 7.0]))
     oauth = data.draw(st.booleans())

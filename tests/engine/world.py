@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.codes import CodeTable
-from runner.core.model import CallStart, Identifier, Kind, Order, Settlement
+from runner.core.model import CallStart, CustomerFacts, Identifier, Kind, Order, Settlement
 from runner.core.pacing import Pace, Rate
 from runner.engine import Engine, EngineOptions, Stop
 from runner.errors import LedgerFailed
@@ -73,7 +73,7 @@ class WatchedLedger(MemoryLedger):
         self.read_ahead.discard(start.order_id)
         if self.on_begin is not None:
             await self.on_begin(start)
-        if len(self.begun) + 1 == self.fail_begin_at:
+        if self.fail_begin_at is not None and len(self.begun) + 1 >= self.fail_begin_at:
             raise self.fail("disk full")
         begun = await super().begin(start)
         if begun:
@@ -111,6 +111,7 @@ class World:
         oauth: bool = False,
         rate: Rate | None = None,
         same_person: Mapping[tuple[str, str], str] | None = None,
+        names_of: Callable[[CustomerFacts], tuple[Identifier, ...]] = lambda _: (),
         **options: Any,
     ) -> None:
         self.clock = clock
@@ -118,6 +119,7 @@ class World:
         self.progress = Watching()
         self.api = ScriptedApi(clock, answer, seconds=seconds, oauth=oauth, same_person=same_person)
         self.pace = Pace(rate)
+        self.names_of = names_of
         self.options: dict[str, Any] = {"concurrency": 4, **options}
         self.run_number = 0
         self.engine: Engine | None = None
@@ -139,7 +141,7 @@ class World:
             progress=self.progress,
             pace=self.pace,
             codes=CodeTable.default(),
-            names_of=lambda _: (),
+            names_of=self.names_of,
             options=EngineOptions(
                 **{
                     "run": self.run_number,
@@ -202,7 +204,10 @@ class World:
         return most
 
     def check(self) -> None:
-        """What holds at every instant: issued ≤ truth ≤ issued + held, and the API saw nothing that no caller may do."""
+        """What holds at every instant.
+
+        Issued ≤ truth ≤ issued + held, and the API saw nothing that no caller may do.
+        """
         assert self.api.breaches == []
         for order in self.ledger.orders.values():
             truth = len(self.api.truth.get((f"{order.sent.kind.value}:{order.sent.written}", order.series), ()))

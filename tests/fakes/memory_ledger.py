@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from runner.core import merging
 from runner.core.merging import CouponState, Half, Seen
-from runner.core.model import CallStart, CallState, Identifier, Kind, Order, Reason, Settlement
+from runner.core.model import CallStart, CallState, Identifier, Order, Reason, Settlement
 from runner.core.orders import ALLOWED
 from runner.errors import LedgerFailed
 
@@ -360,8 +360,6 @@ class MemoryLedger:
 
     def _learn(self, settlement: Settlement) -> None:
         names = [(name.kind, name.value) for name in settlement.names]
-        if settlement.outcome.customer is not None and settlement.outcome.customer.id:
-            names.append((Kind.CUSTOMER_ID, settlement.outcome.customer.id))
         for kind, value in names:
             known = merging.root_of(self._identity.setdefault((kind, value), settlement.person), self._merged)
             told = merging.root_of(settlement.person, self._merged)

@@ -47,7 +47,7 @@ WHERE c.order_id IN (SELECT value FROM json_each(?)) ORDER BY c.began, c.number
 _COUPONS = """
 SELECT p.order_id, coalesce(p.coupon_id, ''), coalesce(p.code, ''), p.call_key, u.name, coalesce(c.ended, c.began),
     p.state
-FROM coupons p JOIN calls c ON c.key = p.call_key JOIN runs u ON u.id = c.run_id
+FROM coupons p JOIN calls c ON c.order_id = p.order_id AND c.key = p.call_key JOIN runs u ON u.id = c.run_id
 WHERE p.order_id IN (SELECT value FROM json_each(?)) ORDER BY p.id
 """
 _BY_TEXT = """

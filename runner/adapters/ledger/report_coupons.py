@@ -27,11 +27,11 @@ WHERE order_id IN (SELECT value FROM json_each(?)) ORDER BY id
 """
 _MANY = """
 SELECT p.id, p.coupon_id, p.code, p.call_key, p.state, c.run_id, coalesce(c.ended, c.began)
-FROM coupons p JOIN calls c ON c.key = p.call_key
+FROM coupons p JOIN calls c ON c.order_id = p.order_id AND c.key = p.call_key
 WHERE p.order_id IN (SELECT value FROM json_each(?)) AND p.id > ? AND c.run_id <= ? ORDER BY p.id LIMIT ?
 """
 _REVOKED = """
-SELECT p.order_id, count(*) FROM coupons p JOIN calls c ON c.key = p.call_key
+SELECT p.order_id, count(*) FROM coupons p JOIN calls c ON c.order_id = p.order_id AND c.key = p.call_key
 WHERE p.order_id IN (SELECT value FROM json_each(?)) AND p.state = 'revoked' AND c.run_id <= ? GROUP BY p.order_id
 """
 

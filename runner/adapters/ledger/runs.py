@@ -153,7 +153,10 @@ def set_run_state(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCounts:
-    """Coupons of a run's orders now. `missing`: that may still be asked for. `spent`: issued or in doubt by its own calls."""
+    """Coupons of a run's orders now. `missing`: that may still be asked for. `spent`.
+
+    Issued or in doubt by its own calls.
+    """
 
     target: int
     issued: int
@@ -167,7 +170,8 @@ def count_run(ledger: LedgerFile, run_id: int) -> RunCounts:
     """Sum up a run's orders, leaving out what is closed in it."""
     with closing(ledger.connect(readonly=True)) as connection:
         target, issued, held = connection.exec_driver_sql(
-            "SELECT coalesce(sum(target), 0), coalesce(sum(issued), 0), coalesce(sum(held), 0) FROM orders WHERE run_id = ?",
+            "SELECT coalesce(sum(target), 0), coalesce(sum(issued), 0), coalesce(sum(held), 0) FROM orders WHERE "
+            "run_id = ?",
             (run_id,),
         ).one()
         open_orders, missing = connection.exec_driver_sql(

@@ -151,10 +151,12 @@ sa.Index("lines_order", lines.c.order_id)
 calls = sa.Table(
     "calls",
     metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("order_id", sa.Integer, nullable=False),
+    # The key is made of the order's key, the number and the ledger's nonce, so these two are as unique as the key, and,
+    # unlike it, near each other for calls made near each other: no page in another place for each begin and settle.
+    sa.Column("order_id", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False),
     sa.Column("run_id", sa.Integer, nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),
     sa.Column("quantity", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),  # core.model.CallState
     sa.Column("known", sa.Integer, nullable=False, server_default="0"),  # new coupons known to be issued by it
@@ -171,9 +173,9 @@ calls = sa.Table(
     sa.Column("flags", sa.Text),  # JSON list, NULL when empty
     sa.Column("request_id", sa.Text),
     sa.CheckConstraint("quantity BETWEEN 1 AND 500 AND held >= 0 AND held <= quantity"),
+    sa.CheckConstraint("instr(key, '-' || number || '-') > 0"),
     sqlite_with_rowid=False,
 )
-sa.Index("calls_order", calls.c.order_id)
 sa.Index("calls_unsettled", calls.c.run_id, sqlite_where=sa.text("state IN ('sending', 'in_doubt')"))
 
 coupons = sa.Table(

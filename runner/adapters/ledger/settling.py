@@ -15,9 +15,9 @@ import sqlalchemy as sa
 
 from runner.adapters.ledger import statements as sql
 from runner.adapters.ledger.merging import merge_persons
-from runner.core.keys import coupon_hash, name_hash
+from runner.core.keys import call_number, coupon_hash, name_hash
 from runner.core.merging import RESENT_REASON, CouponState, Seen, only_resent, settled_state, sort_coupons
-from runner.core.model import CallState, Kind, Reason, Settlement
+from runner.core.model import CallState, Reason, Settlement
 from runner.errors import LedgerFailed
 
 
@@ -84,10 +84,10 @@ def settle(conn: sa.Connection, settlements: Sequence[Settlement], *, key: bytes
         code = klass = scope = None
         if reason is not None:
             code, klass, scope = reason.code, reason.klass, reason.scope
-            messages.append((call, reason.message))
+            messages.append((order, call_number(call), reason.message))
         calls.append(
             (call, order, state, outcome.held, new, round(seconds, 6), outcome.status, code, klass, scope,
-             outcome.codes or None, flags or None, outcome.request_id or None, recorded)
+             outcome.codes or None, flags or None, outcome.request_id or None, recorded, call_number(call))
         )  # fmt: skip
     payload = orjson.dumps(calls)
     _write_calls(conn, payload.decode(), count, calls[0], at)
@@ -115,7 +115,7 @@ def _write_calls(conn: sa.Connection, payload: str, count: int, first: Sequence[
 def _known_before(conn: sa.Connection, settlements: Sequence[Settlement]) -> dict[str, int]:
     """Call → coupons recorded for it by an earlier answer, for those calls where that would matter."""
     asked = [
-        s.call_key
+        (s.order_id, call_number(s.call_key))
         for s in settlements
         if s.outcome.state is CallState.REFUSED or any(not coupon.id for coupon in s.outcome.coupons)
     ]
@@ -199,16 +199,10 @@ def learn_names(
     names: list[tuple[int, int]] = []
     hashes: list[bytes] = []
     for settlement in settlements:
-        customer = settlement.outcome.customer
-        if not settlement.names and customer is None:
-            continue
         entry = (orgs[settlement.run], settlement.person)
         for name in settlement.names:
             names.append(entry)
             hashes.append(name_hash(key, name.kind, name.value))
-        if customer is not None and customer.id:
-            names.append(entry)
-            hashes.append(name_hash(key, Kind.CUSTOMER_ID, customer.id))
     if not names:
         return []
     arguments = (orjson.dumps(names).decode(), b"".join(hashes))

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 — put together from fixed texts of this module; every value is a parameter
 """A run's input between reading and loading: temporary tables beside the ledger, decided cluster by cluster.
 
 Nothing here is durable before `load`, which is one transaction: a process killed while loading has loaded nothing.
@@ -46,15 +47,16 @@ EXAMPLES = 20
 
 TEMPORARY = """
 CREATE TEMP TABLE t_rows(seq INTEGER PRIMARY KEY, file INT, sheet TEXT, row INT, cells TEXT, problems TEXT,
-    series_text TEXT, count_text TEXT, kind TEXT, value TEXT, hash BLOB, series TEXT, count INT, counted INT, ref TEXT, cluster INT);
+    series_text TEXT, count_text TEXT, kind TEXT, value TEXT, hash BLOB, series TEXT, count INT,
+    counted INT, ref TEXT, cluster INT);
 CREATE TEMP TABLE t_names(hash BLOB, seq INT, kind TEXT, value TEXT);
 CREATE TEMP TABLE t_links(mark, seq INT);
 CREATE TEMP TABLE t_merged(person INTEGER PRIMARY KEY, root INT);
 CREATE TEMP TABLE t_moves(seq INTEGER PRIMARY KEY, cluster INT);
 CREATE TEMP TABLE t_people(no INTEGER PRIMARY KEY, person_id INT, name BLOB);
 CREATE TEMP TABLE t_known(hash BLOB, no INT, person_id INT);
-CREATE TEMP TABLE t_orders(no INTEGER PRIMARY KEY, person_no INT, existing INT, key TEXT, series INT, kind TEXT, value TEXT,
-    target INT, issued INT, held INT, missing INT, skipped INT);
+CREATE TEMP TABLE t_orders(no INTEGER PRIMARY KEY, person_no INT, existing INT, key TEXT, series INT, kind TEXT,
+    value TEXT, target INT, issued INT, held INT, missing INT, skipped INT);
 CREATE TEMP TABLE t_lookups(no INTEGER PRIMARY KEY, hash BLOB, kind TEXT, value TEXT);
 CREATE TEMP TABLE t_lines(seq INT, order_no INT, requested INT, counted INT, role TEXT, same_as INT, note TEXT);
 """
@@ -66,7 +68,10 @@ class PlanChanged(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
-    """The scope that an input is planned for. Keys as `core.keys.scope_key` gives them; ids None while unknown to the ledger."""
+    """The scope that an input is planned for. Keys as `core.keys.scope_key` gives them.
+
+    Ids None while unknown to the ledger.
+    """
 
     org_key: str
     campaign_key: str
@@ -122,7 +127,10 @@ class Staging:
 
     @contextmanager
     def _temporary(self) -> Iterator[None]:
-        """A transaction over temporary tables only: never a lock on the ledger, whose state it sees as of one moment."""
+        """A transaction over temporary tables only.
+
+        Never a lock on the ledger, whose state it sees as of one moment.
+        """
         self._connection.exec_driver_sql("BEGIN")
         try:
             yield
@@ -159,8 +167,22 @@ class Staging:
             ref = _json(row.ref) if row.ref is not None else None
             series = str(row.series[0]) if len(row.series) == 1 else ",".join(map(str, row.series))
             staged.append(
-                (seq, *place, cells, None, series, str(row.count), row.sent.kind.value, row.sent.written, sent_hash)
-                + (series, row.count, int(row.counted), ref, seq)
+                (
+                    seq,
+                    *place,
+                    cells,
+                    None,
+                    series,
+                    str(row.count),
+                    row.sent.kind.value,
+                    row.sent.written,
+                    sent_hash,
+                    series,
+                    row.count,
+                    int(row.counted),
+                    ref,
+                    seq,
+                )
             )
         with self._temporary():
             if staged:
@@ -169,7 +191,10 @@ class Staging:
                 self._connection.exec_driver_sql("INSERT INTO t_names VALUES (?,?,?,?)", names)
 
     def scopes_of_refs(self) -> list[tuple[int, str]]:
-        """The campaigns (scope id, name) that the `_ref` cells of the input lead to; more than one cannot be run together."""
+        """The campaigns (scope id, name) that the `_ref` cells of the input lead to.
+
+        More than one cannot be run together.
+        """
         found = self._connection.exec_driver_sql(
             "SELECT DISTINCT s.id, s.campaign FROM t_rows r JOIN orders o ON o.key = json_extract(r.ref, '$[1]')"
             " JOIN scopes s ON s.id = o.scope_id WHERE r.ref IS NOT NULL"
@@ -196,7 +221,8 @@ class Staging:
             connection.exec_driver_sql("DELETE FROM t_lookups")
             connection.exec_driver_sql(
                 "INSERT INTO t_lookups(hash, kind, value) SELECT r.hash, r.kind, min(r.value) FROM t_rows r"
-                " LEFT JOIN identity i ON i.org_id = ? AND i.hash = r.hash LEFT JOIN t_merged m ON m.person = i.person_id"
+                " LEFT JOIN identity i ON i.org_id = ? AND i.hash = r.hash LEFT JOIN t_merged m ON m.person = "
+                "i.person_id"
                 " WHERE r.hash IS NOT NULL AND r.kind <> ? AND NOT EXISTS (SELECT 1 FROM orders o"
                 "   WHERE o.person_id = coalesce(m.root, i.person_id) AND o.issued > 0)"
                 " GROUP BY r.hash ORDER BY min(r.seq)",
@@ -247,7 +273,7 @@ class Staging:
         connection = self._connection
         with self._temporary():
             for table in ("t_people", "t_known", "t_orders", "t_lines", "t_links"):
-                connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
+                connection.exec_driver_sql(f"DELETE FROM {table}")
             connection.exec_driver_sql(
                 "UPDATE t_rows SET problems = NULL WHERE problems IS NOT NULL AND hash IS NOT NULL"
             )
@@ -305,18 +331,21 @@ class Staging:
             connection.exec_driver_sql("DELETE FROM t_moves")
             connection.exec_driver_sql(
                 "INSERT INTO t_moves WITH least AS (SELECT k.mark, min(r.cluster) AS c FROM t_links k"
-                "   JOIN t_rows r ON r.seq = k.seq GROUP BY k.mark HAVING count(*) > 1 AND min(r.cluster) < max(r.cluster))"
+                "   JOIN t_rows r ON r.seq = k.seq GROUP BY k.mark HAVING count(*) > 1 AND min(r.cluster) < "
+                "max(r.cluster))"
                 " SELECT k.seq, min(l.c) FROM least l JOIN t_links k ON k.mark = l.mark GROUP BY k.seq"
             )
             moved = connection.exec_driver_sql(
-                "UPDATE t_rows SET cluster = m.cluster FROM t_moves m WHERE m.seq = t_rows.seq AND m.cluster < t_rows.cluster"
+                "UPDATE t_rows SET cluster = m.cluster FROM t_moves m WHERE m.seq = t_rows.seq AND m.cluster < "
+                "t_rows.cluster"
             ).rowcount
             if not moved:
                 return
 
     def _clusters(self, campaign: Campaign) -> Iterator[list[StagedRow]]:
         rows = self._connection.exec_driver_sql(
-            "SELECT r.cluster, r.seq, r.file, r.sheet, r.row, r.kind, r.value, r.hash, r.series, r.count, r.counted, r.ref,"
+            "SELECT r.cluster, r.seq, r.file, r.sheet, r.row, r.kind, r.value, r.hash, r.series, r.count, "
+            "r.counted, r.ref,"
             " n.kind, n.value, n.hash, coalesce(m.root, i.person_id)"
             " FROM t_rows r JOIN t_names n ON n.seq = r.seq"
             " LEFT JOIN identity i ON i.org_id = ? AND i.hash = n.hash LEFT JOIN t_merged m ON m.person = i.person_id"
@@ -392,11 +421,18 @@ class Staging:
                 mark = blake2b(f"{key}:{order.target}:{missing}".encode(), digest_size=16).digest()
                 digest += int.from_bytes(mark)
             total.see(decisions, {row.seq: row for row in cluster})
-            for line in decisions.lines:
-                lines.append(
-                    (line.seq, first_order + line.order, line.requested, int(line.counted), line.role.value)
-                    + (line.same_as, line.note)
+            lines.extend(
+                (
+                    line.seq,
+                    first_order + line.order,
+                    line.requested,
+                    int(line.counted),
+                    line.role.value,
+                    line.same_as,
+                    line.note,
                 )
+                for line in decisions.lines
+            )
             for seq, problems in decisions.rejected.items():
                 rejected.append((_json(problems), seq))
         connection = self._connection
@@ -429,12 +465,15 @@ class Staging:
         self._names = {}
         if people:
             named = "SELECT id, name FROM persons WHERE id IN (SELECT value FROM json_each(?))"
-            self._names = dict(self._connection.exec_driver_sql(named, (_json(list(people)),)).tuples().all())
+            self._names = {row[0]: row[1] for row in self._connection.exec_driver_sql(named, (_json(list(people)),))}
             for facts in self._facts("o.person_id IN (SELECT value FROM json_each(?))", list(people), campaign):
                 orders.setdefault((facts.person, facts.series), []).append(facts)
         if keys and campaign.scope_id is not None:
             wanted = list(keys)
-            condition = "o.id IN (SELECT coalesce(k.merged_into, k.id) FROM orders k WHERE k.key IN (SELECT value FROM json_each(?)))"
+            of_keys = (
+                "SELECT coalesce(k.merged_into, k.id) FROM orders k WHERE k.key IN (SELECT value FROM json_each(?))"
+            )
+            condition = f"o.id IN ({of_keys})"
             found = {facts.id: facts for facts in self._facts(condition, wanted, campaign) if facts.other is None}
             roots = self._connection.exec_driver_sql(
                 "SELECT key, coalesce(merged_into, id) FROM orders WHERE key IN (SELECT value FROM json_each(?))",
@@ -443,15 +482,16 @@ class Staging:
             by_key = {key: found[root] for key, root in roots if root in found}
         return Known(orders, by_key)
 
-    def _facts(self, condition: str, values: list[object], campaign: Campaign) -> Iterator[OrderFacts]:
+    def _facts(self, condition: str, values: Sequence[object], campaign: Campaign) -> Iterator[OrderFacts]:
         rows = self._connection.exec_driver_sql(
             "SELECT o.id, o.key, o.person_id, o.series, o.target, o.issued, o.held, o.closed, o.scope_id, o.run_id"
-            f" FROM orders o WHERE o.merged_into IS NULL AND {condition}",  # noqa: S608 - fixed texts of this module
+            f" FROM orders o WHERE o.merged_into IS NULL AND {condition}",
             (_json(values),),
         )
-        for *facts, scope, run in rows.all():
+        for order, key, person, series, target, issued, held, closed, scope, run in rows.all():
             unfinished, where = self._run_of(run)
-            yield OrderFacts(*facts, unfinished, where if scope != campaign.scope_id else None)
+            other = where if scope != campaign.scope_id else None
+            yield OrderFacts(order, key, person, series, target, issued, held, closed, unfinished, other)
 
     def _run_of(self, run: int | None) -> tuple[bool, str]:
         """Whether a run is unfinished, and how it is named where its orders overlap; asked once a plan."""
@@ -500,7 +540,7 @@ class Staging:
             "SELECT count(*), coalesce(sum(target < issued), 0), coalesce(sum(skipped), 0) FROM t_orders"
         ).one()
         examples = connection.exec_driver_sql(
-            f"SELECT file, sheet, row, problems FROM t_rows WHERE problems IS NOT NULL ORDER BY seq LIMIT {EXAMPLES}"  # noqa: S608
+            f"SELECT file, sheet, row, problems FROM t_rows WHERE problems IS NOT NULL ORDER BY seq LIMIT {EXAMPLES}"
         )
         return Plan(
             rows=self._rows,
@@ -552,7 +592,8 @@ class Staging:
             run_id = connection.execute(
                 sa.text(
                     "INSERT INTO runs(name, scope_id, state, args, files, totals, started, owner, out, overrides)"
-                    " VALUES (:name, :scope, 'ready', :args, :files, :totals, :started, :owner, :out, :overrides) RETURNING id"
+                    " VALUES (:name, :scope, 'ready', :args, :files, :totals, :started, :owner, :out, "
+                    ":overrides) RETURNING id"
                 ),
                 {
                     "name": run.name,
@@ -569,7 +610,7 @@ class Staging:
                 },
             ).scalar_one()
             base = {
-                name: connection.exec_driver_sql(f"SELECT coalesce(max(id), 0) FROM {name}").scalar_one()  # noqa: S608
+                name: connection.exec_driver_sql(f"SELECT coalesce(max(id), 0) FROM {name}").scalar_one()
                 for name in ("persons", "orders", "rows")
             }
             values = {"org": org_id, "scope": scope_id, "run": run_id, **{f"{name}0": at for name, at in base.items()}}
@@ -598,21 +639,32 @@ class Staging:
 
 LOADING = (
     "INSERT INTO persons(id, org_id, name) SELECT :persons0 + no, :org, name FROM t_people WHERE person_id IS NULL",
-    "INSERT OR IGNORE INTO identity(org_id, hash, person_id)"
-    " SELECT :org, hash, coalesce(person_id, :persons0 + no) FROM t_known ORDER BY hash",
-    "UPDATE orders SET target = t.target, run_id = :run,"
-    " closed = CASE WHEN closed IN ('resent', 'forgotten') THEN closed END, kind = t.kind, value = t.value"
-    " FROM t_orders t WHERE t.existing = orders.id AND NOT t.skipped",
-    "INSERT INTO orders(id, scope_id, key, series, person_id, kind, value, target, run_id)"
-    " SELECT :orders0 + t.no, :scope, t.key, t.series, coalesce(p.person_id, :persons0 + p.no), t.kind, t.value,"
-    " CASE WHEN t.skipped THEN 0 ELSE t.target END, :run FROM t_orders t JOIN t_people p ON p.no = t.person_no"
-    " WHERE t.existing IS NULL ORDER BY t.no",
-    "INSERT INTO rows(id, run_id, file, sheet, row, cells, problems, rejected, series_text, count_text)"
-    " SELECT :rows0 + seq, :run, file, sheet, row, cells, problems, problems IS NOT NULL, series_text, count_text"
-    " FROM t_rows ORDER BY seq",
-    "INSERT INTO lines(run_id, row_id, order_id, requested, target, before, counted, role, same_as, note)"
-    " SELECT :run, :rows0 + l.seq, coalesce(o.existing, :orders0 + o.no), l.requested, o.target, o.issued, l.counted, l.role,"
-    " :rows0 + l.same_as, l.note FROM t_lines l JOIN t_orders o ON o.no = l.order_no ORDER BY l.seq, l.order_no",
+    (
+        "INSERT OR IGNORE INTO identity(org_id, hash, person_id)"
+        " SELECT :org, hash, coalesce(person_id, :persons0 + no) FROM t_known ORDER BY hash"
+    ),
+    (
+        "UPDATE orders SET target = t.target, run_id = :run,"
+        " closed = CASE WHEN closed IN ('resent', 'forgotten') THEN closed END, kind = t.kind, value = t.value"
+        " FROM t_orders t WHERE t.existing = orders.id AND NOT t.skipped"
+    ),
+    (
+        "INSERT INTO orders(id, scope_id, key, series, person_id, kind, value, target, run_id)"
+        " SELECT :orders0 + t.no, :scope, t.key, t.series, coalesce(p.person_id, :persons0 + p.no), t.kind, t.value,"
+        " CASE WHEN t.skipped THEN 0 ELSE t.target END, :run FROM t_orders t JOIN t_people p ON p.no = t.person_no"
+        " WHERE t.existing IS NULL ORDER BY t.no"
+    ),
+    (
+        "INSERT INTO rows(id, run_id, file, sheet, row, cells, problems, rejected, series_text, count_text)"
+        " SELECT :rows0 + seq, :run, file, sheet, row, cells, problems, problems IS NOT NULL, series_text, count_text"
+        " FROM t_rows ORDER BY seq"
+    ),
+    (
+        "INSERT INTO lines(run_id, row_id, order_id, requested, target, before, counted, role, same_as, note)"
+        " SELECT :run, :rows0 + l.seq, coalesce(o.existing, :orders0 + o.no), l.requested, o.target, o.issued, "
+        "l.counted, l.role,"
+        " :rows0 + l.same_as, l.note FROM t_lines l JOIN t_orders o ON o.no = l.order_no ORDER BY l.seq, l.order_no"
+    ),
     "UPDATE orgs SET revision = revision + 1 WHERE id = :org",
 )
 

@@ -45,17 +45,19 @@ WHERE orders.id = m.id AND orders.target - orders.issued - orders.held >= m.quan
 
 BEGUN = f"""
 SELECT j.key FROM json_each(?1) AS j
-WHERE EXISTS (SELECT 1 FROM calls AS c WHERE c.key = {_at(0)})
+WHERE EXISTS (SELECT 1 FROM calls AS c WHERE c.order_id = {_at(1)} AND c.number = {_at(3)} AND c.key = {_at(0)})
 """
 
-# A settlement: [key, order, state, held, new coupons, seconds, http, code, class, scope, codes, flags, request id, …];
+# A settlement: [key, order, state, held, new coupons, seconds, http, code, class, scope, codes, flags, request id,
+# coupons, number];
 # what follows is for the history only.
 # Grouped because calls of two merged orders may end in one batch; it also makes SQLite start from the batch.
 SETTLE_ORDERS = f"""
 UPDATE orders SET held = orders.held + m.held, issued = orders.issued + m.new
 FROM (
     SELECT coalesce(o.merged_into, o.id) AS id, sum({_at(3)} - c.held) AS held, sum({_at(4)}) AS new
-    FROM json_each(?1) AS j CROSS JOIN calls AS c ON c.key = {_at(0)} CROSS JOIN orders AS o ON o.id = c.order_id
+    FROM json_each(?1) AS j CROSS JOIN calls AS c ON c.order_id = {_at(1)} AND c.number = {_at(14)} AND c.key = {_at(0)}
+    CROSS JOIN orders AS o ON o.id = c.order_id
     GROUP BY 1
 ) AS m
 WHERE orders.id = m.id
@@ -66,19 +68,21 @@ UPDATE calls SET state = m.state, held = m.held, known = known + m.new, ended = 
     http = m.http, code = m.code, class = m.class, scope = m.scope, codes = m.codes, message = NULL, flags = m.flags,
     request_id = m.request_id
 FROM (
-    SELECT {_at(0)} AS key, {_at(1)} AS order_id, {_at(2)} AS state, {_at(3)} AS held, {_at(4)} AS new,
+    SELECT {_at(0)} AS key, {_at(14)} AS number, {_at(1)} AS order_id, {_at(2)} AS state,
+        {_at(3)} AS held, {_at(4)} AS new,
         {_at(5)} AS seconds, {_at(6)} AS http, {_at(7)} AS code, {_at(8)} AS class, {_at(9)} AS scope,
         {_at(10)} AS codes, {_at(11)} AS flags, {_at(12)} AS request_id
     FROM json_each(?1) AS j
 ) AS m
-WHERE calls.key = m.key AND calls.order_id = m.order_id AND {_allowed("calls.state", "m.state")}
+WHERE calls.order_id = m.order_id AND calls.number = m.number AND calls.key = m.key
+    AND {_allowed("calls.state", "m.state")}
 """
 
-# A message: [key, text]
+# A message: [order, number, text]
 SETTLE_MESSAGES = f"""
 UPDATE calls SET message = m.message
-FROM (SELECT {_at(0)} AS key, {_at(1)} AS message FROM json_each(?1) AS j) AS m
-WHERE calls.key = m.key
+FROM (SELECT {_at(0)} AS order_id, {_at(1)} AS number, {_at(2)} AS message FROM json_each(?1) AS j) AS m
+WHERE calls.order_id = m.order_id AND calls.number = m.number
 """
 
 # A coupon: [call, order, position, id, code, state]; ?2: its digests
@@ -134,9 +138,10 @@ ON CONFLICT (run_id, series) DO UPDATE
 SET state = excluded.state, code = excluded.code, message = excluded.message, since = excluded.since
 """
 
-# ?1: a JSON array of call keys
-KNOWN_BEFORE = """
-SELECT c.key, c.known FROM json_each(?1) AS j CROSS JOIN calls AS c ON c.key = j.value WHERE c.known > 0
+# ?1: a JSON array of [order, number]
+KNOWN_BEFORE = f"""
+SELECT c.key, c.known FROM json_each(?1) AS j CROSS JOIN calls AS c ON c.order_id = {_at(0)} AND c.number = {_at(1)}
+WHERE c.known > 0
 """
 
 CODES_OF_CALL = """
