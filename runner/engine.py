@@ -29,7 +29,7 @@ from runner.core.model import (
 from runner.core.orders import missing_of, next_quantity
 from runner.core.pacing import Pace, customer_wait, series_wait
 from runner.core.policy import SeriesState, Step, Verdict, judge
-from runner.errors import CouponRunnerError
+from runner.errors import CouponRunnerError, LedgerFailed
 from runner.ports import Beat, Clock, CouponApi, Ledger, Progress
 from runner.queues import Queues, SeriesQueue
 from runner.waiting import Patience, Pauses, Stop, StopKind
@@ -334,6 +334,8 @@ class Engine:
         self._release(order)
         if fresh.closed or not next_quantity(fresh.target, fresh.issued, fresh.held):
             return Verdict(Step.DONE, None), order
+        if fresh == order:  # asking again would go on for ever
+            raise LedgerFailed(f"The ledger refuses a call of the order {order.key}, and does not show why.")
         return Verdict(Step.GO_ON, None), fresh
 
     def _new_names(self, order: Order, customer: CustomerFacts) -> tuple[Identifier, ...]:
@@ -495,7 +497,7 @@ class Engine:
 
         async def attempt() -> bool:
             nonlocal filled
-            order = None if series.track.over else await self._next_of(series)
+            order = await self._next_of(series)
             if order is None:  # closed meanwhile, or nothing of it is left to ask, now or ever
                 idle = not series.track.in_flight and not series.waiting
                 return series.track.over or (idle and (series.finished or self._capped))
@@ -537,11 +539,12 @@ class Engine:
 
         None when there is nothing of it to ask for now.
         """
-        while True:
+        while not series.track.over:
             order = self._queues.first_of(series, self._admit, fresh=self._may_begin())
             if order is not None or series.finished or not (series.again or self._may_begin()):
                 return order
             await self._sleep_until_woken()
+        return None
 
     # ── waking and ending ────────────────────────────────────────────────────────────────────────────────────────────
 

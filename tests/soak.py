@@ -1,15 +1,16 @@
 """`python -m tests.soak --minutes N`: kills, lies and random files until the time is over.
 
 Two kinds take turns: a kill trial (120 orders, 40 kills, a new seed each time, every command a process of its own) and
-the
-property tests under the long hypothesis profile with a new seed. The first failure ends it with exit code 1 and says
-how to repeat it; nothing is tried twice.
+the property tests of one file, the next one each time, under the long hypothesis profile. The first failure ends it
+with exit code 1 and says how to repeat it; nothing is tried twice.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -81,11 +82,21 @@ def _kills(seed: int, kills: int) -> Passed:
     return Passed(f"kills: {figures}")
 
 
+def _property_files() -> list[str]:
+    """The test files with properties or long tests, those of the whole program first."""
+    long = re.compile(r"@given|RuleBasedState|mark\.soak")
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if long.search(path.read_text(encoding="utf-8"))]
+    first = {"engine": 0, "app": 1, "adapters": 2}
+    ordered = sorted(files, key=lambda path: (first.get(path.parent.name, 3), path))
+    return [str(path.relative_to(ROOT)) for path in ordered]
+
+
 def _properties(seed: int, seconds_left: float) -> Passed:
-    """The property tests with many examples; when the time is over they are ended, which is no failure."""
-    folders = [folder for folder in PROPERTY_TESTS if (ROOT / folder).exists()]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "", "-k", "propert", "-p", "no:cacheprovider"]
-    command += ["--hypothesis-seed", str(seed), *folders]
+    """The property tests of one file with many examples; when the time is over they are ended, which is no failure."""
+    files = _property_files()
+    file = files[(seed - 1) % len(files)]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", MARKERS, "-p", "no:cacheprovider"]
+    command += [f"--hypothesis-seed={seed}", file]
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
         environment = {**os.environ, "HYPOTHESIS_PROFILE": "soak"}
@@ -95,13 +106,13 @@ def _properties(seed: int, seconds_left: float) -> Passed:
         except subprocess.TimeoutExpired:
             tests.kill()
             tests.wait()
-            return Passed(f"properties: no failure in {time.monotonic() - began:.0f} s, ended with the time")
+            return Passed(f"properties: {file}: no failure in {time.monotonic() - began:.0f} s, ended with the time")
         output.seek(0)
         text = output.read()
     if code != 0:
-        repeat = f"HYPOTHESIS_PROFILE=soak {' '.join(['python', *command[1:]])}"
-        raise AssertionError(f"the property tests ended with exit code {code}\n{text}\nTo repeat: {repeat}")
-    return Passed(f"properties: {text.strip().splitlines()[-1]}")
+        repeat = "HYPOTHESIS_PROFILE=soak " + shlex.join(["python", *command[1:]])
+        raise AssertionError(f"{file} ended with exit code {code}\n{text}\nTo repeat: {repeat}")
+    return Passed(f"properties: {file}: {text.strip().splitlines()[-1]}")
 
 
 if __name__ == "__main__":

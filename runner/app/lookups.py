@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from runner import retrying
-from runner.adapters.coupon_api import CouponApi
 from runner.adapters.ledger.staging import Asked, Campaign, Staging
 from runner.app.workplace import Api, open_api
 from runner.core.lookups import LookUp, read_lookup
@@ -18,6 +18,9 @@ from runner.core.model import Exchange, Kind
 from runner.core.pacing import Pace, reach_wait
 from runner.ports import Clock
 from runner.settings import Options
+
+if TYPE_CHECKING:
+    from runner.adapters.coupon_api import CouponApi
 
 TRIES = 4
 """How often one customer is asked for before her row is given up: it is a read, so asking again does no harm."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from runner.adapters.coupon_api import CouponApi
 from runner.adapters.credentials import BasicCredentials, Credentials, OAuthCredentials
 from runner.adapters.hosts import check_url, is_loopback
 from runner.adapters.ledger.files import LedgerFile
@@ -17,8 +17,10 @@ from runner.adapters.ledger.scopes import Org, create_org, find_org
 from runner.core.codes import CodeTable
 from runner.errors import NoLedger, SettingsError, UsageError
 from runner.ports import Clock
-from runner.sandbox import Sandbox, SandboxConfigError, load_config
 from runner.settings import Options, config_folder, secret, state_folder
+
+if TYPE_CHECKING:
+    from runner.adapters.coupon_api import CouponApi
 
 REHEARSAL = "REHEARSAL"
 """What a rehearsal's codes, run ids and folders begin with."""
@@ -160,6 +162,8 @@ def rehearsal_api(options: Options, place: Place) -> Iterator[Api]:
     Raises:
         LockHeld: another rehearsal is under way. SettingsError: the sandbox's configuration is not valid.
     """
+    from runner.sandbox import Sandbox, SandboxConfigError, load_config  # loaded when it is needed
+
     with ScopeLock.acquire(place.ledger, org=SANDBOX_ORG, campaign="\0rehearsal", shown="rehearsal"):
         if options.fresh:
             _forget_rehearsal(place)
@@ -189,6 +193,8 @@ def open_api(options: Options, api: Api) -> CouponApi:
         if not equals:
             raise SettingsError("--attribution: write TYPE=CODE, for example TILL=till.01")
         attribution = (entity.strip(), code.strip())
+    from runner.adapters.coupon_api import CouponApi  # as above
+
     return CouponApi(
         api.url,
         api.credentials,

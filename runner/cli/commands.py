@@ -22,11 +22,10 @@ from runner.app.issuing import Planned, Request, abandon_run, plan_files, resume
 from runner.app.looking import find_of_customer, list_of_runs, rewrite_reports, show_of_run
 from runner.app.running import Ended
 from runner.app.setup import init_org
-from runner.app.workplace import code_table
+from runner.app.workplace import REHEARSAL, code_table
 from runner.cli import flags as f
 from runner.cli.conversation import TerminalConversation, plan_document
 from runner.errors import InputRefused, SettingsError
-from runner.sandbox import SandboxConfigError, TruthError, load_config, serve
 from runner.settings import resolve, settings_path, state_folder
 
 app = typer.Typer(
@@ -94,7 +93,7 @@ def _end(ended: Ended, request: Request, talk: TerminalConversation, *, began: f
             run=ended.run.name,
             campaign=ended.run.campaign,
             org=ended.run.org,
-            rehearsal=ended.run.name.startswith("REHEARSAL"),
+            rehearsal=ended.run.name.startswith(REHEARSAL),
             out=str(written.folder),
             reports=[path.name for path in written.files],
             why=why,
@@ -102,7 +101,7 @@ def _end(ended: Ended, request: Request, talk: TerminalConversation, *, began: f
             codes=code_table(request.options),
         )
     options = _lasting(request)
-    if ended.run.name.startswith("REHEARSAL"):
+    if ended.run.name.startswith(REHEARSAL):
         options.append("--sandbox")
     line = last_line(
         ended.exit_code,
@@ -460,6 +459,8 @@ def sandbox(
 
     Example: coupon-runner sandbox --port 8765 --chaos 7
     """
+    from runner.sandbox import SandboxConfigError, TruthError, load_config, serve  # the other commands do without it
+
     path = truth or state_folder(os.environ) / "sandbox" / "truth.db"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 

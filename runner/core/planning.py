@@ -70,7 +70,7 @@ class OrderFacts(NamedTuple):
     other: str | None
 
 
-class Role(StrEnum):
+class LineRole(StrEnum):
     """What a line is to its order."""
 
     FIRST = "first"
@@ -86,7 +86,7 @@ class PlannedLine(NamedTuple):
     order: int
     requested: int
     counted: bool
-    role: Role
+    role: LineRole
     same_as: int | None
     note: str | None
 
@@ -346,15 +346,15 @@ def _decide_person(
                 order = _plan_order(person, group, row, series, totals[series], known, overlap)
                 decisions.orders.append(order)
                 decisions.order_people.append(len(decisions.people) - 1)
-                role, same_as = Role.FIRST, None
+                role, same_as = LineRole.FIRST, None
             elif duplicates is Duplicates.ADD and row.ref is None and first_row[series].ref is None:
-                role, same_as = Role.ADDED, first_row[series].seq
+                role, same_as = LineRole.ADDED, first_row[series].seq
             else:
-                role, same_as = Role.DUPLICATE, first_row[series].seq
+                role, same_as = LineRole.DUPLICATE, first_row[series].seq
             order = decisions.orders[index_of[series]]
             note = None
             if order.skipped:
-                role, note = Role.ELSEWHERE, order.elsewhere[0].other
+                role, note = LineRole.ELSEWHERE, order.elsewhere[0].other
             decisions.lines.append(PlannedLine(row.seq, index_of[series], row.count, row.counted, role, same_as, note))
 
 

@@ -49,6 +49,7 @@ class Starter:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.acceptance.starter", str(self._path)],
             cwd=ROOT,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # so that it forks from one thread
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,4 +1,4 @@
-"""One trial: 120 orders against a sandbox that lies, the runner killed again and again, two books held together at the end.
+"""One trial: 120 orders against a sandbox that lies, the runner killed again and again, two books compared at the end.
 
 The sandbox's truth says who really holds what; the ledger says what the runner believes. Nothing else is believed.
 """

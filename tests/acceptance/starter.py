@@ -12,6 +12,7 @@ the three streams attached; the answer is one line with the process id and, at i
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import select
@@ -20,11 +21,17 @@ import socket
 import sys
 from typing import Any, NoReturn
 
+LATER = ("runner.adapters.coupon_api", "pandas", "uvloop", "phonenumbers", "email_validator")
+"""What a command imports only when it needs it."""
+
 
 def main() -> None:
     import runner.adapters.terminal.bar
     import runner.cli.commands
     import runner.sandbox.__main__  # noqa: F401 - imported here so that no command has to
+
+    for name in LATER:
+        importlib.import_module(name)
 
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -68,11 +75,9 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     for stream in streams:
         if stream > 2:
             os.close(stream)
-    sys.stdin, sys.stdout, sys.stderr = (
-        open(0, encoding="utf-8", closefd=False),
-        open(1, "w", encoding="utf-8", closefd=False),
-        open(2, "w", encoding="utf-8", closefd=False, buffering=1),
-    )
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -71,7 +71,7 @@ def test_2_when_there_are_no_credentials(desk):
     with desk.serving() as server:
         desk.run("init", "--org", "acme", "--api-url", server.url)
         refused = desk.run("plan", desk.write("list.csv", rows(1)), "--campaign", "c", expect=2)
-        assert "COUPON_RUNNER_API_KEY and COUPON_RUNNER_API_SECRET" in refused.last_line
+        assert "set COUPON_RUNNER_API_KEY and " in refused.last_line
 
 
 def test_2_for_every_unknown_or_wrong_setting_at_once(desk):

@@ -6,7 +6,7 @@ from tests.acceptance.killing import kill_trial
 
 
 def test_eight_kills_issue_nothing_twice_and_lose_nothing(desk):
-    """120 orders, 15 % lost or late answers, 25 % short or empty queues, SIGKILL and go on, `show` and `find` beside it.
+    """120 orders, 15 % lost or late answers, 25 % short or empty queues, SIGKILL and `resume`, looks beside it.
 
     No customer holds more than the target, no call is posted twice, and for every order
     issued ≤ truth ≤ issued + in doubt.

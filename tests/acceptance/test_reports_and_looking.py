@@ -108,7 +108,7 @@ def test_the_manifest_has_size_and_sha256_of_each_file(ran):
 
 def test_files_are_for_their_owner_only(desk, ran):
     """Reports, ledger, key and truth 0600; their folders 0700."""
-    files = [path for path in ran.folder.iterdir()]
+    files = list(ran.folder.iterdir())
     state = desk.folder / "state" / "coupon-runner"
     files += [path for path in state.rglob("*") if path.is_file()]
     assert {path.name for path in files} >= {"results.csv", "ledger.db", "ledger.db.truth"}
@@ -164,7 +164,8 @@ def test_looking_and_reporting_beside_a_live_run_disturb_nothing(desk):
         assert str(live.pid) in shown["live"]
         assert shown["state"] == "running"
         desk.run("runs")
-        desk.run("find", mobile(2))
+        (order,) = desk.run("find", mobile(2), "--json").json["orders"]
+        assert [call["state"] for call in order["calls"]] == ["sending"]
         desk.run("report", "--out", desk.folder / "meanwhile")
         assert live.wait() == 0
         assert desk.reports_of(live).statuses() == ["issued"] * 3
@@ -242,7 +243,9 @@ def test_secrets_appear_nowhere(desk, twin):
             **refused,
         )
         desk.run("show")
-    needles = [needle.encode() for needle in (PASSWORD, hashlib.md5(PASSWORD.encode()).hexdigest())]
+    needles = [
+        needle.encode() for needle in (PASSWORD, hashlib.md5(PASSWORD.encode(), usedforsecurity=False).hexdigest())
+    ]
     ours = ("secret", "server0.toml")
     searched = [path for path in desk.folder.rglob("*") if path.is_file() and path.name not in ours]
     assert len(searched) > 15

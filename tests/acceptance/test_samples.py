@@ -18,7 +18,8 @@ TABLE = {"701", "707", "709", "713", "756", "677"}
 def test_the_demo_ends_with_rows_that_need_a_person_and_says_what_next(tmp_path):
     """Exit 1 within seconds: most is issued, a dry series is waited for, a few rows are to be corrected."""
     desk = Desk(tmp_path / "desk", starter=None)
-    words = ["--sandbox", "--fresh", "--sandbox-config", SAMPLES / "demo-sandbox.toml", "--campaign", "demo", "--yes"]
+    config = str(SAMPLES / "demo-sandbox.toml")
+    words = ["--sandbox", "--fresh", "--sandbox-config", config, "--campaign", "demo", "--yes"]
     done = desk.run("run", SAMPLES / "demo.csv", *words, expect=1)
     assert "series 535521 waits: 5005" in done.err
     assert "series 535521 gives coupons again" in done.err
@@ -32,7 +33,7 @@ def test_the_demo_ends_with_rows_that_need_a_person_and_says_what_next(tmp_path)
 
 
 def test_every_code_is_met_and_every_row_accounted_for(desk):
-    """Each code of the table, each partial success with its error and with its warning twin, 1,200, two series in a cell."""
+    """Each code of the table, each partial success with error and with warning twin, 1,200, two series in a cell."""
     config = SAMPLES / "every-code-sandbox.toml"
     words = [SAMPLES / "every-code.csv", "--sandbox-config", config, "--campaign", "codes"]
     reports = desk.rehearse(*words, expect=1)

@@ -20,7 +20,7 @@ IDENTIFY_BY = (Kind.MOBILE, Kind.EMAIL, Kind.EXTERNAL_ID)
 
 
 def identifier(text: str) -> Identifier:
-    """`m1` is the mobile 919000000001, `e1` customer1@example.com, `x1` the externalId X0001, `i1` the customer id 1."""
+    """`m1` is the mobile 919000000001, `e1` customer1@example.com, `x1` the externalId X0001, `i1` the id 1."""
     number = int(text[1:])
     value = {
         "m": f"91900{number:07}",

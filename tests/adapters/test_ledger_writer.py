@@ -17,13 +17,26 @@ from runner.adapters.ledger import schema, statements
 from runner.adapters.ledger.engine_ledger import SqliteLedger
 from runner.adapters.ledger.events import Head, append_event, head_of, verify_chain
 from runner.adapters.ledger.files import LedgerFile, transaction
+from runner.adapters.ledger.one_statement import OneStatement
 from runner.adapters.ledger.witness import read_witness, witness_path, write_witness
 from runner.core.keys import coupon_hash
-from runner.core.model import CallStart, CallState, Coupon, CustomerFacts, Outcome, Settlement
+from runner.core.model import (
+    CallStart,
+    CallState,
+    CodeClass,
+    Coupon,
+    CustomerFacts,
+    Outcome,
+    Reason,
+    Scope,
+    Settlement,
+)
 from runner.errors import LedgerFailed
 from tests.adapters.ledger_world import SqliteWorld
 from tests.adapters.test_ledger_contract import mobile
 from tests.fakes.memory_ledger import Line
+
+REASON = Reason(code="701", message="no such customer", klass=CodeClass.FINAL, scope=Scope.ROW)
 
 
 @pytest.fixture
@@ -227,3 +240,79 @@ async def test_a_writer_ahead_of_the_loop_does_not_lose_a_cancelled_begin(world:
     await world.ledger.flush()
     assert world.snapshot().calls["order1-1-nonce"].state == "never_left"
     assert world.snapshot().orders[order].held == 0
+
+
+def tables(world: SqliteWorld) -> dict[str, list[tuple]]:
+    """Every table that the hot path writes, without times and the digests over them."""
+    left_out = {"began", "ended", "at", "hash", "key", "body"}  # each ledger has a secret of its own
+    with closing(world.file.connect(readonly=True)) as conn:
+        return {
+            table.name: [
+                tuple(value for name, value in row.items() if name not in left_out)
+                for row in conn.execute(sa.select(table).order_by(*table.primary_key)).mappings()
+            ]
+            for table in (schema.orders, schema.calls, schema.coupons, schema.events)
+        }
+
+
+async def test_the_ordinary_batch_is_one_statement_and_writes_what_the_careful_way_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same orders, calls, coupons and history; and the ordinary batch does go the short way."""
+    ways: list[bool] = []
+    apply = OneStatement.apply
+
+    def watched(self: OneStatement, *args, **kwargs):
+        applied = apply(self, *args, **kwargs)
+        ways.append(applied is not None)
+        return applied
+
+    written = []
+    for name, way in (("short", watched), ("careful", lambda self, *args, **kwargs: None)):
+        monkeypatch.setattr(OneStatement, "apply", way)
+        world = SqliteWorld(tmp_path / name)
+        for order in world.load(1, lines(5)):
+            await issue(world, [order])
+        await world.ledger.close()
+        written.append(tables(world))
+    assert ways
+    assert all(ways)
+    short, careful = written
+    assert short == careful
+
+
+@pytest.mark.parametrize("what", ["seen coupon", "foreign name", "closed order", "another process"])
+async def test_what_is_not_ordinary_goes_the_careful_way(
+    world: SqliteWorld, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A coupon that is recorded, a name of somebody else, an order that may not be called, a history that went on."""
+    ways: list[bool] = []
+    apply = OneStatement.apply
+
+    def watched(self: OneStatement, *args, **kwargs):
+        applied = apply(self, *args, **kwargs)
+        ways.append(applied is not None)
+        return applied
+
+    monkeypatch.setattr(OneStatement, "apply", watched)
+    one, two = world.load(1, lines(2))
+    await issue(world, [one])
+    assert all(ways)
+    ways.clear()
+    if what == "closed order":
+        world.ledger.close_order(1, two, REASON)
+        assert not await world.ledger.begin(call(two))
+        assert not any(ways)
+        return
+    if what == "another process":
+        with closing(world.file.connect()) as conn, transaction(conn):
+            append_event(conn, None, {"elsewhere": 1}, at=0.0)
+        assert await world.ledger.begin(call(two))
+        assert ways == [False]
+        return
+    assert await world.ledger.begin(call(two))
+    told = answer(one if what == "seen coupon" else two)
+    names = (mobile(0),) if what == "foreign name" else ()
+    world.ledger.settle(told._replace(call_key=call(two).key, order_id=two, person=two, names=names))
+    await world.ledger.flush()
+    assert ways == [True, False]

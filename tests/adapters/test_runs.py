@@ -132,9 +132,12 @@ def test_a_run_has_spent_what_its_own_calls_issued_or_hold(world: World):
     """The cap of a run counts its own calls, not those of earlier ones."""
     world.load([row(2, "m1", count=10)])
     world.load([row(2, "m1", count=10)])
-    insert = "INSERT INTO calls(key, order_id, run_id, number, quantity, state, known, held, began) VALUES (?, 1, ?, 1, 9, ?, ?, ?, 0)"
-    world.change(insert, "a", 1, "issued", 3, 0)
-    world.change(insert, "b", 2, "issued", 2, 0)
-    world.change(insert, "c", 2, "in_doubt", 0, 4)
+    insert = (
+        "INSERT INTO calls(key, order_id, run_id, number, quantity, state, known, held, began)"
+        " VALUES (?, 1, ?, ?, 9, ?, ?, ?, 0)"
+    )
+    world.change(insert, "a-1-n", 1, 1, "issued", 3, 0)
+    world.change(insert, "a-2-n", 2, 2, "issued", 2, 0)
+    world.change(insert, "a-3-n", 2, 3, "in_doubt", 0, 4)
     assert count_run(world.file, 1).spent == 3
     assert count_run(world.file, 2).spent == 6

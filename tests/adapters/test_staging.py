@@ -283,7 +283,9 @@ def test_a_finished_run_that_issued_nothing_is_no_overlap_but_an_unfinished_one_
 
 
 def test_a_run_loaded_meanwhile_changes_the_plan(world: World):
-    """Comparing and loading are one step for each org."""
+    """Comparing and loading are one step for each org; the customer is known, so nothing but the run has changed."""
+    world.load([row(2, "m1")], campaign="March")
+    world.change("UPDATE runs SET state = 'abandoned'")
     with Staging(world.file) as staging:
         staging.add([row(2, "m1")])
         campaign = world.campaign("May")

@@ -138,7 +138,8 @@ def test_a_busy_api_is_asked_again_and_not_given_up_at_once(start: Any):
     """429 and 503 say nothing about the customer."""
     lookups = start({"customers": [TWO_NAMES], "reading": {"answers": ["503", "429"]}})
     _issued_by_mobile(lookups)
-    assert lookups.plan([row(2, "e1")]).missing == 0
+    plan = lookups.plan([row(2, "e1")])
+    assert (plan.rejected, plan.issued, plan.missing) == (0, 1, 0)
     assert lookups.clock.waits
 
 
@@ -164,7 +165,8 @@ def test_an_ended_token_is_renewed_once_for_the_look_ups(start: Any):
     lookups = start({"customers": [TWO_NAMES], "auth": {"key": "k", "secret": "s"}, "reading": {"answers": ["498"]}})
     lookups.credentials = OAuthCredentials("k", "s")
     _issued_by_mobile(lookups)
-    assert lookups.plan([row(2, "e1")]).missing == 0
+    plan = lookups.plan([row(2, "e1")])
+    assert (plan.rejected, plan.issued, plan.missing) == (0, 1, 0)
 
 
 def test_wrong_credentials_reject_the_rows_that_need_a_look_up(start: Any):

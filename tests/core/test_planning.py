@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.core.model import Kind
-from runner.core.planning import Duplicates, Overlap, Role
+from runner.core.planning import Duplicates, LineRole, Overlap
 from tests.core.planning_rows import (
     OTHER_SERIES,
     SERIES,
@@ -25,7 +25,10 @@ def test_a_row_is_an_order_for_each_series_that_it_names():
     """A row naming two series has two lines."""
     found = decided(staged(1, "m1", series=(SERIES, OTHER_SERIES), count=3))
     assert targets(found) == {(b"m1", SERIES): 3, (b"m1", OTHER_SERIES): 3}
-    assert [(line.seq, line.order, line.role) for line in found.lines] == [(1, 0, Role.FIRST), (1, 1, Role.FIRST)]
+    assert [(line.seq, line.order, line.role) for line in found.lines] == [
+        (1, 0, LineRole.FIRST),
+        (1, 1, LineRole.FIRST),
+    ]
     assert len(found.people) == 1
 
 
@@ -141,7 +144,7 @@ def test_two_rows_with_different_identifiers_of_one_known_person_are_one_order()
     found = decided(staged(1, "m1", people=people), staged(2, "e1", people=people), ledger=known(order(1, 7)))
     assert len(found.orders) == 1
     assert found.orders[0].existing is not None
-    assert [(line.role, line.same_as) for line in found.lines] == [(Role.FIRST, None), (Role.DUPLICATE, 1)]
+    assert [(line.role, line.same_as) for line in found.lines] == [(LineRole.FIRST, None), (LineRole.DUPLICATE, 1)]
 
 
 def test_the_ledgers_order_is_found_through_any_identifier_of_the_row():
@@ -174,9 +177,9 @@ def test_rows_that_agree_on_the_count_are_one_order_and_the_later_ones_name_the_
     found = decided(staged(1, "m1", count=2), staged(2, "m1", count=2), staged(3, "m1", count=2))
     assert targets(found) == {(b"m1", SERIES): 2}
     assert [(line.role, line.same_as) for line in found.lines] == [
-        (Role.FIRST, None),
-        (Role.DUPLICATE, 1),
-        (Role.DUPLICATE, 1),
+        (LineRole.FIRST, None),
+        (LineRole.DUPLICATE, 1),
+        (LineRole.DUPLICATE, 1),
     ]
 
 
@@ -195,8 +198,8 @@ def test_with_duplicates_add_the_counts_of_the_rows_are_added_up():
     found = decided(*rows, duplicates=Duplicates.ADD)
     assert targets(found) == {(b"m1", SERIES): 5}
     assert [(line.role, line.requested, line.same_as) for line in found.lines] == [
-        (Role.FIRST, 2, None),
-        (Role.ADDED, 3, 1),
+        (LineRole.FIRST, 2, None),
+        (LineRole.ADDED, 3, 1),
     ]
 
 
@@ -307,7 +310,7 @@ def test_lines_with_a_ref_are_never_added_up(duplicates: Duplicates):
     """The same line from two of our files is one order; sums that differ are rejected."""
     line = staged(1, "m1", count=3, ref=ref(1, 2), people=PEOPLE)
     same = decided(line, line._replace(seq=2), ledger=AT_TWO_OF_FIVE, duplicates=duplicates)
-    assert (same.orders[0].target, same.lines[1].role) == (5, Role.DUPLICATE)
+    assert (same.orders[0].target, same.lines[1].role) == (5, LineRole.DUPLICATE)
     edited = line._replace(seq=2, count=4)
     assert set(decided(line, edited, ledger=AT_TWO_OF_FIVE, duplicates=duplicates).rejected) == {1, 2}
 
@@ -327,7 +330,7 @@ def test_a_line_with_a_ref_agrees_with_a_plain_row_on_the_target(duplicates: Dup
     agreeing = staged(2, "m1", count=5, people=PEOPLE)
     found = decided(line, agreeing, ledger=AT_TWO_OF_FIVE, duplicates=duplicates)
     assert targets(found) == {(b"m1", SERIES): 5}
-    assert found.lines[1].role is Role.DUPLICATE
+    assert found.lines[1].role is LineRole.DUPLICATE
     disagreeing = staged(2, "m1", count=3, people=PEOPLE)
     assert set(decided(line, disagreeing, ledger=AT_TWO_OF_FIVE, duplicates=duplicates).rejected) == {1, 2}
 
@@ -368,7 +371,7 @@ def test_skip_leaves_out_the_whole_order_and_names_where_it_stands():
     found = decided(staged(1, "m1", count=5, people=PEOPLE), ledger=ledger, overlap=Overlap.SKIP)
     assert found.orders[0].skipped
     assert found.orders[0].missing == 0
-    assert (found.lines[0].role, found.lines[0].note) == (Role.ELSEWHERE, APRIL)
+    assert (found.lines[0].role, found.lines[0].note) == (LineRole.ELSEWHERE, APRIL)
 
 
 @pytest.mark.parametrize("overlap", [Overlap.ASK, Overlap.REFUSE, Overlap.ALLOW])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.core.model import Kind
-from runner.core.planning import Decisions, Duplicates, Known, Overlap, Role, StagedRow
+from runner.core.planning import Decisions, Duplicates, Known, LineRole, Overlap, StagedRow
 from tests.core.planning_rows import IDENTIFY_BY, OTHER_SERIES, SERIES, decided, known, order, ref, staged
 
 NAMES = [f"{kind}{number}" for kind in "mex" for number in range(4)]
@@ -138,7 +138,7 @@ def test_every_row_is_either_rejected_with_a_reason_or_has_a_line_for_each_of_it
     wanted = [(row.seq, series) for row in rows if row.seq not in found.rejected for series in row.series]
     assert sorted(lines) == sorted(wanted)
     assert all(problems and all(one.message for one in problems) for problems in found.rejected.values())
-    firsts = [line.order for line in found.lines if line.role in (Role.FIRST, Role.ELSEWHERE)]
+    firsts = [line.order for line in found.lines if line.role in (LineRole.FIRST, LineRole.ELSEWHERE)]
     assert set(firsts) == set(range(len(found.orders)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from runner.core.model import Identifier, Kind
+from runner.engine import StopKind
 from tests.engine.world import OTHER, SERIES, THIRD, Fault, World, customer, drive, line, mobile
 from tests.fakes.scripted_api import Posted
 from tests.fakes.virtual_clock import VirtualClock
@@ -182,6 +183,24 @@ def test_a_begin_that_is_refused_because_less_is_missing_asks_for_that() -> None
         world.ledger.on_begin = lower
         assert await world.go() is None
         assert world.counts() == [2]
+
+    drive(scenario)
+
+
+def test_a_begin_that_is_refused_for_no_visible_reason_ends_the_run() -> None:
+    """The order reads as before: asking again would go on for ever."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        world = World(clock, [line(1), line(2)])
+
+        async def refuse(_: object) -> bool:
+            return False
+
+        world.ledger.begin = refuse  # type: ignore[method-assign]  # a fake bent for this test
+        stop = await world.go()
+        assert stop is not None
+        assert stop.kind is StopKind.FAILED
+        assert world.posts() == []
 
     drive(scenario)
 

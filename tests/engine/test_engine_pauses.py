@@ -231,7 +231,8 @@ def test_a_refused_fresh_token_stops_the_run() -> None:
     """Two calls, one after the other: the second under the new token."""
 
     async def scenario(clock: VirtualClock) -> None:
-        world = World(clock, [line(n) for n in range(40)], lambda _: Fault.UNAUTHORISED, oauth=True, concurrency=8)
+        lines = [line(n, series) for n in range(20) for series in (SERIES, OTHER)]
+        world = World(clock, lines, lambda _: Fault.UNAUTHORISED, oauth=True, concurrency=8)
         stop = await world.go()
         assert stop is not None
         assert stop.kind is StopKind.REFUSED

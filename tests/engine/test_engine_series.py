@@ -242,7 +242,7 @@ def test_what_was_under_way_when_its_series_closed_gives_back_its_reservation() 
 
     async def scenario(clock: VirtualClock) -> None:
         lines = [line(1, target=2), line(2, target=100), line(3, target=2), line(4, OTHER, 100)]
-        faults = {mobile(2): Fault.PARTIAL_SILENT}
+        faults = {mobile(2): Fault.PARTIAL_ERROR}
 
         def answer(post: Posted) -> Fault:
             if post.customer.endswith(mobile(3)):

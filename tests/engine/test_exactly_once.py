@@ -126,7 +126,7 @@ async def _execute(world: World, process: _Process, concurrency: int) -> object:
     world.ledger.on_begin, world.ledger.on_settle = process.on_begin, process.on_settle
     world.api._on_post = process.on_post
     try:
-        async with asyncio.timeout(3 * 86400):
+        async with asyncio.timeout(12 * 3600):
             process.task = asyncio.create_task(world.build(concurrency=concurrency).run())
             return await process.task
     except asyncio.CancelledError:

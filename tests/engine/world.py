@@ -117,7 +117,9 @@ class World:
         self.clock = clock
         self.ledger = WatchedLedger()
         self.progress = Watching()
-        self.api = ScriptedApi(clock, answer, seconds=seconds, oauth=oauth, same_person=same_person)
+        self.api = ScriptedApi(
+            clock, answer, seconds=seconds, oauth=oauth, same_person=same_person, on_post=self._count
+        )
         self.pace = Pace(rate)
         self.names_of = names_of
         self.options: dict[str, Any] = {"concurrency": 4, **options}
@@ -157,9 +159,12 @@ class World:
         return self.engine
 
     async def go(self, **options: Any) -> Stop | None:
-        """Drive the newest run to its end; no run may last a virtual week."""
-        async with asyncio.timeout(7 * 86400):
+        """Drive the newest run to its end: within four hours of virtual time, or it is stuck."""
+        async with asyncio.timeout(4 * 3600):
             return await self.build(**options).run()
+
+    def _count(self, _: Posted) -> None:
+        assert len(self.api.posts) < 10_000, "it asks without end"
 
     # ── what came of it ──────────────────────────────────────────────────────────────────────────────────────────────
 

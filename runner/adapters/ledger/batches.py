@@ -21,8 +21,8 @@ from runner.core.model import CallStart, Reason, Settlement
 from runner.errors import LedgerFailed
 
 
-class SeriesState(NamedTuple):
-    """A series' state in a run."""
+class SeriesChange(NamedTuple):
+    """A series comes to another state in a run, and why."""
 
     run: int
     series: int
@@ -36,7 +36,7 @@ class Batch:
 
     settlements: list[Settlement] = field(default_factory=list)
     closings: list[Closing] = field(default_factory=list)
-    series: list[SeriesState] = field(default_factory=list)
+    series: list[SeriesChange] = field(default_factory=list)
     begins: list[CallStart] = field(default_factory=list)
 
     def singly(self) -> list[Batch]:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 from runner.adapters.ledger import statements as sql
-from runner.adapters.ledger.batches import SeriesState
+from runner.adapters.ledger.batches import SeriesChange
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.settling import Closing
 from runner.adapters.ledger.writer import Writer
@@ -55,7 +55,7 @@ class SqliteLedger:
         self._writer.close_order(Closing(run, order_id, reason))
 
     def set_series(self, run: int, series: int, state: str, reason: Reason | None) -> None:
-        self._writer.set_series(SeriesState(run, series, state, reason))
+        self._writer.set_series(SeriesChange(run, series, state, reason))
 
     async def flush(self) -> None:
         await self._writer.flush()

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.report_coupons import reading
-from runner.adapters.ledger.reports import RunFacts, read_run
+from runner.adapters.ledger.reports import run_of
+from runner.adapters.ledger.runs import RunFacts
 from runner.adapters.ledger.schema import orgs, runs, scopes
 
 
@@ -120,7 +121,7 @@ def show_run(ledger: LedgerFile, run_name: str) -> RunFigures:
         UsageError: the ledger has no such run.
     """
     with ledger.connect(readonly=True) as conn, reading(conn):
-        run = read_run(conn, run_name)
+        run = run_of(conn, run_name)
         owner = conn.execute(sa.select(runs.c.owner).where(runs.c.id == run.id)).scalar_one()
         rows, rejected = conn.exec_driver_sql(
             "SELECT count(*), coalesce(sum(rejected), 0) FROM rows WHERE run_id = ?", (run.id,)

@@ -16,7 +16,7 @@ from runner.adapters.ledger.families import Families
 from runner.adapters.ledger.report_coupons import CouponReader, as_json, reading
 from runner.adapters.ledger.report_orders import FoundLine, JudgedOrder, OrderReader, Sharing
 from runner.core.model import Problem
-from runner.core.planning import Role
+from runner.core.planning import LineRole
 from runner.core.report_lines import HOLDS_NOTHING, Holding, RejectedLine, ReportLine, RowFacts
 from runner.core.statuses import (
     NO_CAUSE,
@@ -119,7 +119,7 @@ class PageReader:
     ) -> ReportLine:
         order_id = row.order_id
         printed = row.requested if row.counted else None
-        if row.role == Role.ELSEWHERE:
+        if row.role == LineRole.ELSEWHERE:
             return self._repeat(row, at, judge_elsewhere(row.note or ""), row.target, "", printed, starts_row)
         key = row.key
         if self._merged:
@@ -130,7 +130,7 @@ class PageReader:
                 surplus = self._families.is_surplus(order_id, first.order_id)
                 verdict = judge_duplicate(place, same_person=True, surplus=surplus)
                 return self._repeat(row, at, verdict, first.target, key, printed, starts_row)
-        if row.role == Role.DUPLICATE:
+        if row.role == LineRole.DUPLICATE:
             known = same_as.get(row.same_as or 0)
             place = self._name(*known, row.file) if known is not None else "an earlier row"
             return self._repeat(row, at, judge_duplicate(place), row.target, key, printed, starts_row)
@@ -204,7 +204,7 @@ class PageReader:
         }
 
     def _same_as(self, found: Sequence[FoundLine]) -> dict[int, tuple[int, str, int]]:
-        ids = {row.same_as for row in found if row.role == Role.DUPLICATE and row.same_as is not None}
+        ids = {row.same_as for row in found if row.role == LineRole.DUPLICATE and row.same_as is not None}
         if not ids:
             return {}
         return {

@@ -7,19 +7,18 @@ run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import orjson
 import sqlalchemy as sa
 
 from runner.adapters.ledger.events import Head, head_of
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.report_coupons import NOT_COUNTED, CouponReader, reading
 from runner.adapters.ledger.report_pages import Page, PageReader
-from runner.adapters.ledger.schema import orgs, runs, scopes
+from runner.adapters.ledger.runs import RunFacts, read_run
+from runner.adapters.ledger.schema import runs
 from runner.core.report_lines import CouponFacts, FileShape, RejectedLine, ReportLine, shape_file
 from runner.core.totals import Tally, Totals
 from runner.errors import UsageError
@@ -38,27 +37,6 @@ FROM family JOIN calls ON order_id = family.id WHERE run_id <= :run
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
-    """A run as its reports name it. Times in seconds since the epoch, UTC; `exit_codes` as they were recorded."""
-
-    id: int
-    scope_id: int
-    name: str
-    org: str
-    org_key: str
-    campaign: str
-    state: str
-    args: Mapping[str, Any]
-    files: Sequence[Mapping[str, Any]]
-    started: float
-    ended: float | None
-    exit_codes: tuple[int, ...]
-    reason: str
-    overrides: Sequence[Mapping[str, Any]]
-    mapping: Mapping[str, str]
-
-
 class RunReader:
     """One run of a ledger, for its reports. Use as a context manager; every iteration reads the ledger afresh.
 
@@ -73,7 +51,7 @@ class RunReader:
         try:
             # A report passes over each page of the ledger once or twice: a large cache would only cost memory.
             self._conn.exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KIB}")
-            self.run = read_run(self._conn, run_name)
+            self.run = run_of(self._conn, run_name)
         except BaseException:
             self._conn.close()
             raise
@@ -186,30 +164,9 @@ class RunReader:
         return state in ("ready", "running")
 
 
-def read_run(conn: sa.Connection, run_name: str) -> RunFacts:
+def run_of(conn: sa.Connection, run_name: str) -> RunFacts:
     """A run by the id that people see. Raises UsageError when the ledger has none of this name."""
-    found = conn.execute(
-        sa.select(runs, orgs.c.name.label("org"), orgs.c.key.label("org_key"), scopes.c.campaign, scopes.c.mapping)
-        .join(scopes, scopes.c.id == runs.c.scope_id)
-        .join(orgs, orgs.c.id == scopes.c.org_id)
-        .where(runs.c.name == run_name)
-    ).first()
+    found = read_run(conn, run_name)
     if found is None:
         raise UsageError(f"This ledger has no run {run_name}. `coupon-runner runs` lists the runs that it has.")
-    return RunFacts(
-        id=found.id,
-        scope_id=found.scope_id,
-        name=found.name,
-        org=found.org,
-        org_key=found.org_key,
-        campaign=found.campaign,
-        state=found.state,
-        args=orjson.loads(found.args),
-        files=orjson.loads(found.files),
-        started=found.started,
-        ended=found.ended,
-        exit_codes=tuple(orjson.loads(found.exit_codes or "[]")),
-        reason=found.reason or "",
-        overrides=orjson.loads(found.overrides or "[]"),
-        mapping=orjson.loads(found.mapping),
-    )
+    return found

@@ -32,7 +32,10 @@ UNFINISHED = (RunState.READY, RunState.RUNNING, RunState.STOPPED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """A run as the ledger has it. Times in seconds since the epoch; `args`, `files`, `owner` as they were recorded."""
+    """A run as the ledger has it. Times in seconds since the epoch, UTC; JSON columns as they were recorded.
+
+    `mapping`: heading → role, of its campaign. `reason`: "" when none was recorded.
+    """
 
     id: int
     name: str
@@ -49,9 +52,12 @@ class RunFacts:
     started: float
     ended: float | None
     exit_code: int | None
-    reason: str | None
+    exit_codes: tuple[int, ...]
+    reason: str
     owner: Mapping[str, Any]
     out: str
+    overrides: Sequence[Mapping[str, Any]]
+    mapping: Mapping[str, str]
 
 
 _SELECT = (
@@ -59,6 +65,7 @@ _SELECT = (
         runs,
         scopes.c.org_id,
         scopes.c.campaign,
+        scopes.c.mapping,
         scopes.c.key.label("campaign_key"),
         orgs.c.name.label("org"),
         orgs.c.key.label("org_key"),
@@ -85,15 +92,24 @@ def _facts(found: Mapping[str, Any]) -> RunFacts:
         started=found["started"],
         ended=found["ended"],
         exit_code=found["exit_code"],
-        reason=found["reason"],
+        exit_codes=tuple(json.loads(found["exit_codes"] or "[]")),
+        reason=found["reason"] or "",
         owner=json.loads(found["owner"] or "{}"),
         out=found["out"] or "",
+        overrides=json.loads(found["overrides"] or "[]"),
+        mapping=json.loads(found["mapping"]),
     )
 
 
 def _first(ledger: LedgerFile, query: sa.Select[Any]) -> RunFacts | None:
     with closing(ledger.connect(readonly=True)) as connection:
         found = connection.execute(query.limit(1)).mappings().first()
+    return _facts(dict(found)) if found else None
+
+
+def read_run(conn: sa.Connection, name: str) -> RunFacts | None:
+    """The run of exactly that id, on the caller's connection."""
+    found = conn.execute(_SELECT.where(runs.c.name == name)).mappings().first()
     return _facts(dict(found)) if found else None
 
 

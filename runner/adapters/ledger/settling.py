@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
@@ -50,9 +51,49 @@ def settle(conn: sa.Connection, settlements: Sequence[Settlement], *, key: bytes
     count = len(settlements)
     if count > 1 and len({s.order_id for s in settlements}) < count:
         raise Uneven
-    digests = [[coupon_hash(key, c.id or c.code) for c in s.outcome.coupons] for s in settlements]
+    digests = digests_of(settlements, key)
     known = _known_before(conn, settlements)
     seen = _look_for_coupons(conn, settlements, digests, known)
+    told = describe(settlements, digests, seen=seen, known=known)
+    payload = orjson.dumps(told.calls)
+    _write_calls(conn, payload.decode(), count, told.calls[0], at)
+    if told.messages:
+        conn.exec_driver_sql(sql.SETTLE_MESSAGES, (orjson.dumps(told.messages).decode(),))
+    if told.coupons:
+        conn.exec_driver_sql(sql.ADD_COUPONS, (orjson.dumps(told.coupons).decode(), b"".join(told.hashes)))
+    for closing in told.closings:
+        close_order(conn, closing)
+    return payload
+
+
+class Described(NamedTuple):
+    """Settlements as rows for the statements: `hashes` are the digests of `coupons`, in the same order."""
+
+    calls: list[Any]
+    messages: list[Any]
+    coupons: list[Any]
+    hashes: list[bytes]
+    closings: list[Closing]
+
+
+def digests_of(settlements: Sequence[Settlement], key: bytes) -> list[list[bytes]]:
+    """For each settlement the digests of the coupons that it lists."""
+    return [[coupon_hash(key, c.id or c.code) for c in s.outcome.coupons] for s in settlements]
+
+
+def describe(
+    settlements: Sequence[Settlement],
+    digests: Sequence[Sequence[bytes]],
+    *,
+    seen: Mapping[int, Mapping[int, set[Seen]]] = MappingProxyType({}),
+    known: Mapping[str, int] = MappingProxyType({}),
+) -> Described:
+    """What to write for settlements.
+
+    Args:
+        seen: where coupons of a settlement are recorded already, as `_look_for_coupons` found them.
+        known: coupons recorded for a call by an earlier answer.
+    """
     calls: list[Any] = []
     coupons: list[Any] = []
     hashes: list[bytes] = []
@@ -89,15 +130,7 @@ def settle(conn: sa.Connection, settlements: Sequence[Settlement], *, key: bytes
             (call, order, state, outcome.held, new, round(seconds, 6), outcome.status, code, klass, scope,
              outcome.codes or None, flags or None, outcome.request_id or None, recorded, call_number(call))
         )  # fmt: skip
-    payload = orjson.dumps(calls)
-    _write_calls(conn, payload.decode(), count, calls[0], at)
-    if messages:
-        conn.exec_driver_sql(sql.SETTLE_MESSAGES, (orjson.dumps(messages).decode(),))
-    if coupons:
-        conn.exec_driver_sql(sql.ADD_COUPONS, (orjson.dumps(coupons).decode(), b"".join(hashes)))
-    for closing in closings:
-        close_order(conn, closing)
-    return payload
+    return Described(calls, messages, coupons, hashes, closings)
 
 
 def _write_calls(conn: sa.Connection, payload: str, count: int, first: Sequence[Any], at: float) -> None:
@@ -185,6 +218,20 @@ def close_order(conn: sa.Connection, closing: Closing) -> None:
     conn.exec_driver_sql(sql.ADD_CLOSURE, (closing.run, closing.order_id, closing.reason.code, closing.reason.message))
 
 
+def names_of(
+    settlements: Sequence[Settlement], key: bytes, orgs: Mapping[int, int]
+) -> tuple[list[tuple[int, int]], list[bytes]]:
+    """The names that answers told, as [org, person], and their digests in the same order."""
+    names: list[tuple[int, int]] = []
+    hashes: list[bytes] = []
+    for settlement in settlements:
+        entry = (orgs[settlement.run], settlement.person)
+        for name in settlement.names:
+            names.append(entry)
+            hashes.append(name_hash(key, name.kind, name.value))
+    return names, hashes
+
+
 def learn_names(
     conn: sa.Connection, settlements: Sequence[Settlement], *, key: bytes, orgs: Mapping[int, int]
 ) -> list[Any]:
@@ -196,13 +243,7 @@ def learn_names(
     Returns:
         For each merge what the history records of it.
     """
-    names: list[tuple[int, int]] = []
-    hashes: list[bytes] = []
-    for settlement in settlements:
-        entry = (orgs[settlement.run], settlement.person)
-        for name in settlement.names:
-            names.append(entry)
-            hashes.append(name_hash(key, name.kind, name.value))
+    names, hashes = names_of(settlements, key, orgs)
     if not names:
         return []
     arguments = (orjson.dumps(names).decode(), b"".join(hashes))

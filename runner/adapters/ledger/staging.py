@@ -27,13 +27,13 @@ from runner.core.planning import (
     Decisions,
     Duplicates,
     Known,
+    LineRole,
     Name,
     OrderFacts,
     Overlap,
     OverlapSeen,
     Plan,
     PlannedOrder,
-    Role,
     SeriesPlan,
     StagedRow,
     decide,
@@ -687,7 +687,7 @@ class _Totals:
             order = decisions.orders[line.order]
             for facts in order.elsewhere:
                 where = facts.other or ""
-                if line.role in (Role.FIRST, Role.ELSEWHERE):
+                if line.role in (LineRole.FIRST, LineRole.ELSEWHERE):
                     self._orders[where] = self._orders.get(where, 0) + 1
                 shown = self._rows.setdefault(where, [])
                 if len(shown) < EXAMPLES:

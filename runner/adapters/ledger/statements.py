@@ -24,28 +24,29 @@ def _allowed(state: str, following: str) -> str:
     return f"CASE {following} {' '.join(branches)} ELSE 0 END"
 
 
-def _at(position: int, source: str = "j.value") -> str:
+def at(position: int, source: str = "j.value") -> str:
+    """One element of an array of the batch."""
     return f"json_extract({source}, '$[{position}]')"
 
 
 # A begin: [key, order, run, number, quantity]
 BEGIN_CALLS = f"""
 INSERT INTO calls (key, order_id, run_id, number, quantity, state, known, held, began)
-SELECT {_at(0)}, o.id, {_at(2)}, {_at(3)}, {_at(4)}, 'sending', 0, {_at(4)}, ?2
-FROM json_each(?1) AS j CROSS JOIN orders AS o ON o.id = {_at(1)}
-WHERE o.target - o.issued - o.held >= {_at(4)} AND o.closed IS NULL AND o.merged_into IS NULL AND o.calls < {_at(3)}
+SELECT {at(0)}, o.id, {at(2)}, {at(3)}, {at(4)}, 'sending', 0, {at(4)}, ?2
+FROM json_each(?1) AS j CROSS JOIN orders AS o ON o.id = {at(1)}
+WHERE o.target - o.issued - o.held >= {at(4)} AND o.closed IS NULL AND o.merged_into IS NULL AND o.calls < {at(3)}
 """
 
 BEGIN_ORDERS = f"""
 UPDATE orders SET held = held + m.quantity, calls = m.number
-FROM (SELECT {_at(1)} AS id, {_at(3)} AS number, {_at(4)} AS quantity FROM json_each(?1) AS j) AS m
+FROM (SELECT {at(1)} AS id, {at(3)} AS number, {at(4)} AS quantity FROM json_each(?1) AS j) AS m
 WHERE orders.id = m.id AND orders.target - orders.issued - orders.held >= m.quantity
     AND orders.closed IS NULL AND orders.merged_into IS NULL AND orders.calls < m.number
 """
 
 BEGUN = f"""
 SELECT j.key FROM json_each(?1) AS j
-WHERE EXISTS (SELECT 1 FROM calls AS c WHERE c.order_id = {_at(1)} AND c.number = {_at(3)} AND c.key = {_at(0)})
+WHERE EXISTS (SELECT 1 FROM calls AS c WHERE c.order_id = {at(1)} AND c.number = {at(3)} AND c.key = {at(0)})
 """
 
 # A settlement: [key, order, state, held, new coupons, seconds, http, code, class, scope, codes, flags, request id,
@@ -55,8 +56,8 @@ WHERE EXISTS (SELECT 1 FROM calls AS c WHERE c.order_id = {_at(1)} AND c.number 
 SETTLE_ORDERS = f"""
 UPDATE orders SET held = orders.held + m.held, issued = orders.issued + m.new
 FROM (
-    SELECT coalesce(o.merged_into, o.id) AS id, sum({_at(3)} - c.held) AS held, sum({_at(4)}) AS new
-    FROM json_each(?1) AS j CROSS JOIN calls AS c ON c.order_id = {_at(1)} AND c.number = {_at(14)} AND c.key = {_at(0)}
+    SELECT coalesce(o.merged_into, o.id) AS id, sum({at(3)} - c.held) AS held, sum({at(4)}) AS new
+    FROM json_each(?1) AS j CROSS JOIN calls AS c ON c.order_id = {at(1)} AND c.number = {at(14)} AND c.key = {at(0)}
     CROSS JOIN orders AS o ON o.id = c.order_id
     GROUP BY 1
 ) AS m
@@ -68,10 +69,10 @@ UPDATE calls SET state = m.state, held = m.held, known = known + m.new, ended = 
     http = m.http, code = m.code, class = m.class, scope = m.scope, codes = m.codes, message = NULL, flags = m.flags,
     request_id = m.request_id
 FROM (
-    SELECT {_at(0)} AS key, {_at(14)} AS number, {_at(1)} AS order_id, {_at(2)} AS state,
-        {_at(3)} AS held, {_at(4)} AS new,
-        {_at(5)} AS seconds, {_at(6)} AS http, {_at(7)} AS code, {_at(8)} AS class, {_at(9)} AS scope,
-        {_at(10)} AS codes, {_at(11)} AS flags, {_at(12)} AS request_id
+    SELECT {at(0)} AS key, {at(14)} AS number, {at(1)} AS order_id, {at(2)} AS state,
+        {at(3)} AS held, {at(4)} AS new,
+        {at(5)} AS seconds, {at(6)} AS http, {at(7)} AS code, {at(8)} AS class, {at(9)} AS scope,
+        {at(10)} AS codes, {at(11)} AS flags, {at(12)} AS request_id
     FROM json_each(?1) AS j
 ) AS m
 WHERE calls.order_id = m.order_id AND calls.number = m.number AND calls.key = m.key
@@ -81,14 +82,14 @@ WHERE calls.order_id = m.order_id AND calls.number = m.number AND calls.key = m.
 # A message: [order, number, text]
 SETTLE_MESSAGES = f"""
 UPDATE calls SET message = m.message
-FROM (SELECT {_at(0)} AS order_id, {_at(1)} AS number, {_at(2)} AS message FROM json_each(?1) AS j) AS m
+FROM (SELECT {at(0)} AS order_id, {at(1)} AS number, {at(2)} AS message FROM json_each(?1) AS j) AS m
 WHERE calls.order_id = m.order_id AND calls.number = m.number
 """
 
 # A coupon: [call, order, position, id, code, state]; ?2: its digests
 ADD_COUPONS = f"""
 INSERT INTO coupons (call_key, order_id, position, coupon_id, code, hash, state)
-SELECT {_at(0)}, {_at(1)}, {_at(2)}, {_at(3)}, {_at(4)}, substr(?2, j.key * {HASH_BYTES} + 1, {HASH_BYTES}), {_at(5)}
+SELECT {at(0)}, {at(1)}, {at(2)}, {at(3)}, {at(4)}, substr(?2, j.key * {HASH_BYTES} + 1, {HASH_BYTES}), {at(5)}
 FROM json_each(?1) AS j
 """
 
@@ -110,14 +111,14 @@ WHERE mine.id = ?1 GROUP BY c.call_key
 # A name: [org, person]; ?2: its digests
 ADD_NAMES = f"""
 INSERT OR IGNORE INTO identity (org_id, hash, person_id)
-SELECT {_at(0)}, substr(?2, j.key * {HASH_BYTES} + 1, {HASH_BYTES}), {_at(1)} FROM json_each(?1) AS j
+SELECT {at(0)}, substr(?2, j.key * {HASH_BYTES} + 1, {HASH_BYTES}), {at(1)} FROM json_each(?1) AS j
 """
 
 FOREIGN_NAMES = f"""
-SELECT {_at(1)}, i.person_id
+SELECT {at(1)}, i.person_id
 FROM json_each(?1) AS j CROSS JOIN identity AS i
-    ON i.org_id = {_at(0)} AND i.hash = substr(?2, j.key * {HASH_BYTES} + 1, {HASH_BYTES})
-WHERE i.person_id <> {_at(1)}
+    ON i.org_id = {at(0)} AND i.hash = substr(?2, j.key * {HASH_BYTES} + 1, {HASH_BYTES})
+WHERE i.person_id <> {at(1)}
 """
 
 CLOSE_ORDER = """
@@ -140,7 +141,7 @@ SET state = excluded.state, code = excluded.code, message = excluded.message, si
 
 # ?1: a JSON array of [order, number]
 KNOWN_BEFORE = f"""
-SELECT c.key, c.known FROM json_each(?1) AS j CROSS JOIN calls AS c ON c.order_id = {_at(0)} AND c.number = {_at(1)}
+SELECT c.key, c.known FROM json_each(?1) AS j CROSS JOIN calls AS c ON c.order_id = {at(0)} AND c.number = {at(1)}
 WHERE c.known > 0
 """
 

@@ -16,10 +16,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from runner.adapters.ledger import statements as sql
-from runner.adapters.ledger.batches import Applied, Batch, SeriesState, apply_batch
+from runner.adapters.ledger.batches import Applied, Batch, SeriesChange, apply_batch
 from runner.adapters.ledger.events import Head, head_of
-from runner.adapters.ledger.failures import translate
+from runner.adapters.ledger.failures import through_the_door, translate
 from runner.adapters.ledger.files import LedgerFile, transaction
+from runner.adapters.ledger.one_statement import OneStatement
 from runner.adapters.ledger.settling import Closing, Uneven
 from runner.adapters.ledger.witness import write_witness
 from runner.core.model import CallStart, CallState, Outcome, Settlement
@@ -84,7 +85,7 @@ class Writer:
         self.check()
         self._queue.put((_CLOSE, closing, None))
 
-    def set_series(self, state: SeriesState) -> None:
+    def set_series(self, state: SeriesChange) -> None:
         """See `ports.Ledger.set_series`."""
         self.check()
         self._queue.put((_SERIES, state, None))
@@ -138,12 +139,13 @@ class Writer:
         try:
             with self._file.connect() as conn:
                 head = head_of(conn)
+                one_statement = OneStatement(conn.connection.driver_connection, key=self._file.key)  # type: ignore[arg-type]
                 while stop is None:
                     batch, begins, others, stop = self._collect()
                     waiting = [*(future for _, future in begins), *others]
                     begun: Sequence[bool] = ()
                     if batch.run is not None:
-                        begun, head = self._commit(conn, batch)
+                        begun, head = self._commit(conn, one_statement, batch, head)
                     self._tell(self._resolve, begins, begun, others)
                     waiting = []
                     self._witness(head, now=stop is not None)
@@ -185,11 +187,15 @@ class Writer:
                 item = get()
         return batch, begins, others, stop
 
-    def _commit(self, conn: sa.Connection, batch: Batch) -> Applied:
+    def _commit(self, conn: sa.Connection, one_statement: OneStatement, batch: Batch, head: Head) -> Applied:
         at = self._wall()
         for settlement in batch.settlements:
             if settlement.run not in self._orgs:
                 self._orgs[settlement.run] = conn.exec_driver_sql(sql.ORG_OF_RUN, (settlement.run,)).scalar_one()
+        with through_the_door(self._file.path):
+            ordinary = one_statement.apply(batch, orgs=self._orgs, at=at, before=head)
+        if ordinary is not None:
+            return ordinary
         try:
             with transaction(conn):
                 return apply_batch(conn, batch, key=self._file.key, orgs=self._orgs, at=at)

@@ -33,6 +33,8 @@ def end_text(beat: Beat, wall: float, zone: tzinfo | None) -> str:
         return "not known yet"
     if beat.eta_seconds <= 0:
         return ""
+    if beat.eta_seconds < 1:
+        return "in a moment"
     return f"about {clock_time(wall + beat.eta_seconds, wall, zone)} (in {duration(beat.eta_seconds)})"
 
 

@@ -77,7 +77,7 @@ def show_summary(
     _show_series(console, totals.series)
     _show_codes(console, totals.errors, codes)
     _show_surprises(console, totals.flags, surprises)
-    _show_reports(console, out, reports)
+    _show_reports(console, out, reports, totals)
 
 
 def coupon_sums(coupons: Coupons) -> list[str]:
@@ -191,13 +191,16 @@ def _show_surprises(console: Console, flags: Mapping[str, int], surprises: Seque
         put_folded(console, sentence, first="- ")
 
 
-def _show_reports(console: Console, out: str, reports: Sequence[str]) -> None:
+def _show_reports(console: Console, out: str, reports: Sequence[str], totals: Totals) -> None:
     if not out:
         return
+    words = dict(REPORT_WORDS)
+    if not totals.coupons.in_doubt:
+        words["in_doubt.csv"] = "empty: nothing is in doubt"
     put(console)
     put(console, f"Reports   {out}", "bold")
     table = tabulate(
-        [{"name": name, "what": REPORT_WORDS.get(name, "")} for name in reports],
+        [{"name": name, "what": words.get(name, "")} for name in reports],
         [Column("name", ""), Column("what", "", wraps=True)],
         width=console.width,
         indent="  ",
