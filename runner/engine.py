@@ -52,9 +52,9 @@ _MOST_WAITING = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """How a run is driven. Budgets in seconds. `doubts_in_a_row`.
+    """How a run is driven. Budgets in seconds.
 
-    By completion, before the API is probed with a read.
+    `doubts_in_a_row`: as the answers complete, before a read finds out whether the API answers.
     """
 
     run: int

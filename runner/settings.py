@@ -1,7 +1,8 @@
-"""Flags, environment and settings file → one frozen value. Built once at the edge; nothing reads the environment later.
+"""Flags, environment, job and settings file → one frozen value, built once: nothing reads the environment later.
 
-Precedence: flag > environment (`COUPON_RUNNER_<FLAG>`) > settings of the org > settings file > default. Unknown keys
-are errors, and all problems are reported together. Secrets come from the environment or from files that it names, only.
+Precedence: flag > environment (`COUPON_RUNNER_<FLAG>`) > job file > settings of the org > settings file > default.
+Unknown keys are errors, and all problems are reported together. Secrets come from the environment or from files that it
+names, only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -126,6 +128,7 @@ class Options(BaseModel):
     grace: Seconds = 25.0
     queue_budget: Seconds = 3 * 3600.0
     reach_budget: Seconds = 600.0
+    customer_rounds: Annotated[int, Field(ge=1, le=1000)] = 6
     codes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     yes: bool = False
     json_output: Annotated[bool, Field(alias="json")] = False
@@ -170,18 +173,31 @@ def settings_path(flag: Path | None, environment: Mapping[str, str]) -> Path:
     return Path(named) if named else config_folder(environment) / "settings.toml"
 
 
-def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], path: Path) -> Options:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLayer:
+    """What a job file says of the settings. `told`: where a setting stands in it. `problems`: the file's own."""
+
+    values: Mapping[str, Any]
+    told: Callable[[str], str]
+    problems: Sequence[str] = ()
+
+
+def resolve(
+    flags: Mapping[str, Any], environment: Mapping[str, str], path: Path, job: JobLayer | None = None
+) -> Options:
     """Merge the layers and check them.
 
     Args:
         flags: those given, by name (dashes as underscores).
         environment: of the process.
         path: the settings file; it need not exist.
+        job: of `--job`, between environment and settings file.
 
     Raises:
         SettingsError: every problem of all layers, one a line.
     """
-    problems: list[str] = []
+    problems: list[str] = list(job.problems) if job is not None else []
+    of_job = dict(job.values) if job is not None else {}
     document = _read_settings(path, problems)
     organisations = document.pop("orgs", {})
     if not isinstance(organisations, dict) or not all(isinstance(own, dict) for own in organisations.values()):
@@ -191,7 +207,7 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], path: Path
     layers = [(f"settings file {path}", document)]
     from_environment = _read_environment(environment, problems)
     given = {name: value for name, value in flags.items() if value is not None}
-    org = given.get("org") or from_environment.get("org") or document.get("org") or default_org
+    org = given.get("org") or from_environment.get("org") or of_job.get("org") or document.get("org") or default_org
     rehearsal = given.get("sandbox") or str(from_environment.get("sandbox", "")).lower() in ("1", "true", "yes")
     if not rehearsal and org is not None:
         wanted = str(org).casefold()
@@ -200,7 +216,7 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], path: Path
         document["org"] = org
     for where, layer in layers:
         problems += [f"{where}: {name} is for a single run only: give it as a flag" for name in layer.keys() & _PER_RUN]
-    layers += [("environment", from_environment), ("flags", given)]
+    layers += [("job", of_job), ("environment", from_environment), ("flags", given)]
     merged: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for where, layer in layers:
@@ -213,7 +229,8 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], path: Path
     try:
         options = Options.model_validate(merged)
     except ValidationError as error:
-        problems += [_explain(item, origin) for item in error.errors()]
+        told = {name: job.told(name) for name, where in origin.items() if where == "job"} if job is not None else {}
+        problems += [_explain(item, origin, told) for item in error.errors()]
         options = None
     if problems or options is None:
         raise SettingsError("\n".join(dict.fromkeys(problems)))
@@ -255,11 +272,12 @@ def _suggest(name: str, known: set[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _explain(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
+def _explain(item: Mapping[str, Any], origin: Mapping[str, str], told: Mapping[str, str]) -> str:
     name = str(item["loc"][0])
     message = str(item["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     shown = f"--{name.replace('_', '-')}" if origin.get(name) == "flags" else f"{origin.get(name, 'settings')}: {name}"
+    shown = told.get(name, shown)
     value = item.get("input")
     return f"{shown}: {message}" + (f" (given: {value})" if isinstance(value, str | int | float) else "")
 

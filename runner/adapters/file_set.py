@@ -22,7 +22,7 @@ from runner.core.reporting import Cell
 class CsvTable:
     """One CSV file being written: UTF-8 with BOM, CRLF, quotes only where they are needed."""
 
-    def __init__(self, file: _PartFile) -> None:
+    def __init__(self, file: PartFile) -> None:
         self._file = file
         file.write(b"\xef\xbb\xbf")
 
@@ -45,7 +45,7 @@ class CsvTable:
         return buffer.getvalue().removesuffix("\r\n")
 
 
-class _PartFile:
+class PartFile:
     """A file under its temporary name, with the size and digest of what was written so far."""
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -57,10 +57,14 @@ class _PartFile:
         self.temporary.unlink(missing_ok=True)
         self._stream = os.fdopen(os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600), "wb")
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytes) -> int:
         self._stream.write(content)
         self.digest.update(content)
         self.size += len(content)
+        return len(content)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
     def sync(self) -> None:
         self._stream.flush()
@@ -80,7 +84,9 @@ class FileSet:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: list[_PartFile] = []
+        self._files: list[PartFile] = []
+        self._scratch: list[Path] = []
+        self._retired: list[Path] = []
 
     def __enter__(self) -> Self:
         return self
@@ -88,9 +94,27 @@ class FileSet:
     def __exit__(self, *_: object) -> None:
         for file in self._files:
             file.discard()
+        for path in self._scratch:
+            path.unlink(missing_ok=True)
 
     def open_table(self, name: str) -> CsvTable:
         return CsvTable(self._open(name))
+
+    def open_stream(self, name: str) -> PartFile:
+        """A file of bytes, which takes `write` and `flush` and cannot go back."""
+        return self._open(name)
+
+    def scratch(self, name: str) -> Path:
+        """An empty private file for what waits to be written elsewhere; gone at the end, whatever happens."""
+        path = self._folder / f".{name}.part"
+        path.unlink(missing_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        self._scratch.append(path)
+        return path
+
+    def retire(self, name: str) -> None:
+        """A file of an earlier report that this one does not have: it goes when the new ones appear."""
+        self._retired.append(self._folder / name)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         self._open(name).write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
@@ -104,11 +128,13 @@ class FileSet:
             file.sync()
         for file in self._files:
             file.temporary.replace(file.path)
+        for path in self._retired:
+            path.unlink(missing_ok=True)
         _sync_folder(self._folder)
         return tuple(file.path for file in self._files)
 
-    def _open(self, name: str) -> _PartFile:
-        file = _PartFile(self._folder, name)
+    def _open(self, name: str) -> PartFile:
+        file = PartFile(self._folder, name)
         self._files.append(file)
         return file
 

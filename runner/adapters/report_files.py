@@ -1,4 +1,4 @@
-"""Writes a run's reports: CSV tables, summary.json, and manifest.json which vouches for them.
+"""Writes a run's reports: CSV tables, workbooks, summary.json, and manifest.json which vouches for them.
 
 Everything is written under temporary names, synced, and renamed only when all of it is complete; the manifest comes
 last. The tables are written in one pass over the run's lines, so memory does not grow with the run. The same state of

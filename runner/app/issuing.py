@@ -33,6 +33,7 @@ from runner.adapters.ledger.scopes import Frozen, Org, Scope, freeze_scope, newe
 from runner.adapters.ledger.staging import Campaign, NewRun, PlanChanged, Staging
 from runner.adapters.report_files import check_out_folder
 from runner.app.intake import Asker, Intake, take_in
+from runner.app.job_checks import JobAtWork, check_files, check_input, check_plan, job_at_work, notes_of
 from runner.app.lookups import look_up_customers
 from runner.app.running import Ended, execute, finish
 from runner.app.workplace import (
@@ -48,13 +49,14 @@ from runner.app.workplace import (
     rehearsal_api,
 )
 from runner.core.identity import IDENTITY_VERSION
+from runner.core.jobspec import DatedJob
 from runner.core.keys import scope_key
 from runner.core.planning import Overlap, Plan
 from runner.errors import InputRefused, UsageError
 from runner.ports import Beat, Clock, Progress
 from runner.settings import Options, resolve
 
-NOT_REMEMBERED = frozenset({"yes", "plan", "fresh", "same_org", "json", "progress", "unfinished", "limit"})
+NOT_REMEMBERED = frozenset({"yes", "plan", "fresh", "same_org", "json", "progress", "unfinished", "limit", "job"})
 """Options that belong to one execution and are not taken over by `resume`."""
 
 
@@ -116,12 +118,16 @@ class _Unwatched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A command as it came: the flags given, the environment, the settings file, and the options that they make."""
+    """A command as it came: the flags given, the environment, the settings file, and the options that they make.
+
+    `job`: of `--job`, for its date.
+    """
 
     options: Options
     flags: Mapping[str, Any]
     environment: Mapping[str, str]
     settings: Path
+    job: DatedJob | None = None
 
 
 def plan_files(paths: Sequence[Path], request: Request, *, clock: Clock, conversation: Conversation) -> Planned:
@@ -143,6 +149,9 @@ def plan_files(paths: Sequence[Path], request: Request, *, clock: Clock, convers
         staging = stack.enter_context(Staging(ledger))
         intake = take_in(paths, staging, ledger=ledger, org=org, options=options, asker=_asker(conversation))
         _check_same_org(ledger, org, intake.scope, api, options)
+        work = job_at_work(request.job, staging, intake, options, request.flags)
+        check_input(work, staging, intake, org)
+        check_plan(work, staging, _campaign(org, intake, intake.scope), org, options, intake)
         _look_up(staging, intake, org, api, options, clock, conversation)
         plan = staging.plan(
             _campaign(org, intake, intake.scope),
@@ -150,6 +159,8 @@ def plan_files(paths: Sequence[Path], request: Request, *, clock: Clock, convers
             duplicates=options.duplicates_rule,
             overlap=options.overlap_rule,
         )
+        for note in notes_of(work, staging):
+            conversation.note(note)
         return _planned(plan, intake, org, ledger, api, options)
 
 
@@ -178,6 +189,7 @@ def run_files(
         overrides: list[dict[str, object]] = []
         if _check_same_org(ledger, org, intake.scope, api, options):
             overrides.append(_override("same_org", clock))
+        work = job_at_work(request.job, staging, intake, options, request.flags)
         lock = stack.enter_context(
             ScopeLock.acquire(
                 ledger.path, org=org.key, campaign=scope_key(intake.campaign), shown=intake.campaign, wall=clock.wall
@@ -185,9 +197,15 @@ def run_files(
         )
         if intake.scope is not None:
             recover_scope(ledger, intake.scope.id)
+        if check_input(work, staging, intake, org):
+            overrides.append(_override("same_file", clock))
+        check_plan(work, staging, _campaign(org, intake, intake.scope), org, options, intake)
+        if intake.scope is not None:
             _deal_with_unfinished(ledger, intake, api, request, clock, conversation)
         _look_up(staging, intake, org, api, options, clock, conversation)
         planned, overlap = _agree(staging, intake, org, ledger, api, options, conversation)
+        for note in notes_of(work, staging):
+            conversation.note(note)
         frozen = Frozen(
             url=api.url,
             credentials=api.fingerprint,
@@ -199,7 +217,7 @@ def run_files(
         if planned.plan.overlaps and overlap is Overlap.ALLOW:
             overrides.append(_override("overlap", clock))
         scope = freeze_scope(ledger, org, intake.campaign, frozen, at=clock.wall())
-        run = _load(staging, planned, scope, org, ledger, options, overlap, overrides, clock, conversation)
+        run = _load(staging, planned, scope, org, ledger, options, overlap, overrides, clock, conversation, work)
         lock.name_run(run.name)
         with conversation.watching() as progress:
             ended = execute(ledger, run, options=options, api=api, clock=clock, progress=progress)
@@ -502,7 +520,7 @@ def _consent(planned: Planned, options: Options, conversation: Conversation) -> 
     if options.max_coupons is None and not planned.rehearsal:
         raise UsageError(
             f"Without a terminal --yes needs a cap: add --max-coupons N (the plan issues {planned.plan.missing:,}),"
-            " or use --plan CODE."
+            " or max_coupons under [guards] of a job, or use --plan CODE."
         )
 
 
@@ -522,6 +540,7 @@ def _load(
     overrides: list[dict[str, object]],
     clock: Clock,
     conversation: Conversation,
+    work: JobAtWork,
 ) -> RunFacts:
     """Load what was agreed. Comparing and loading are one step per org.
 
@@ -537,6 +556,7 @@ def _load(
             **options.model_dump(mode="json", by_alias=True, exclude_defaults=True),
             "region": intake.region,
             "identify_by": list(intake.identify_by),
+            **work.args,
         },
         files=list(intake.files),
         owner={**owner_of_process(), "since": clock.wall()},
@@ -545,6 +565,7 @@ def _load(
     )
     plan = planned.plan
     with OrgLock.acquire(ledger.path, org=org.key, run=name, wall=clock.wall):
+        check_files(work, staging, intake, org)  # again: another process may have loaded the same file meanwhile
         for _ in range(10):
             try:
                 staging.load(new, campaign, plan)

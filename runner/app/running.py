@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -127,6 +128,7 @@ async def _drive(
                 in_doubt=counts.held,
                 queue_budget_seconds=options.queue_budget,
                 reach_budget_seconds=options.reach_budget,
+                customer_rounds=options.customer_rounds,
             ),
         )
         task = asyncio.create_task(engine.run())
@@ -176,7 +178,20 @@ def _signals(
 
 
 def _in_loop(work: Coroutine[None, None, Stop | None]) -> Stop | None:
-    """Run to the end in uvloop's event loop where there is one (it is faster; Windows has none)."""
+    """Run to the end in uvloop's event loop where there is one (it is faster; Windows has none).
+
+    What lives already (modules, the plan) is taken out of the garbage collector's sight: looking through it again and
+    again cost a tenth of the pace.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        return _run_loop(work)
+    finally:
+        gc.unfreeze()
+
+
+def _run_loop(work: Coroutine[None, None, Stop | None]) -> Stop | None:
     try:
         import uvloop
     except ImportError:

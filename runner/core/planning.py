@@ -6,9 +6,10 @@ with what the ledger knows of their identifiers and orders. The whole file is ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from runner.core.model import Kind, Place, Problem, Ref
@@ -142,11 +143,13 @@ class Decisions:
 class Known(NamedTuple):
     """What the ledger knows for a cluster.
 
-    Orders by (person, series) over all campaigns, and this campaign's by key.
+    Orders by (person, series) over all campaigns, and this campaign's by key. `sent_as`: the identifiers (kind, value
+    as sent) under which a person's coupons were issued or are in doubt, over all campaigns.
     """
 
     orders: Mapping[tuple[int, int], Sequence[OrderFacts]]
     by_key: Mapping[str, OrderFacts]
+    sent_as: Mapping[int, Collection[tuple[Kind, str]]] = MappingProxyType({})
 
 
 NOTHING_KNOWN = Known({}, {})
@@ -167,7 +170,9 @@ def decide(
     whole order is left out.
     """
     decisions = Decisions()
-    groups = [list(cluster)] if len(cluster) == 1 and _is_plain(cluster[0]) else _people(cluster, decisions.rejected)
+    groups = (
+        [list(cluster)] if len(cluster) == 1 and _is_plain(cluster[0]) else _people(cluster, known, decisions.rejected)
+    )
     for group in groups:
         _decide_person(group, known, decisions, identify_by, duplicates, overlap)
     return decisions
@@ -188,10 +193,11 @@ def _labels(rows: Sequence[StagedRow], limit: int = 5) -> str:
     return f"rows {shown}{more}" if len(rows) > 1 else _label(rows[0])
 
 
-def _people(cluster: Sequence[StagedRow], rejected: dict[int, list[Problem]]) -> list[list[StagedRow]]:
+def _people(cluster: Sequence[StagedRow], known: Known, rejected: dict[int, list[Problem]]) -> list[list[StagedRow]]:
     """Split a cluster into people; rows that would force a guess are rejected."""
     _reject_shared(cluster, rejected)
     _reject_two_known(cluster, rejected)
+    _reject_other_than_sent(cluster, known, rejected)
     groups = []
     for group in _components([row for row in cluster if row.seq not in rejected]):
         values: dict[Kind, set[str]] = {}
@@ -270,6 +276,34 @@ def _reject_two_known(cluster: Sequence[StagedRow], rejected: dict[int, list[Pro
                 " keep only those that belong together"
             )
             rejected.setdefault(row.seq, []).append(Problem(None, None, reason))
+
+
+def _reject_other_than_sent(cluster: Sequence[StagedRow], known: Known, rejected: dict[int, list[Problem]]) -> None:
+    """Rows led to a customer by one identifier, whose coupons went to another value of a kind that the row has too.
+
+    The same as within a file: a shared placeholder would take a stranger for a customer who has her coupons. A value
+    that the ledger knows as hers (answers named both) is none.
+    """
+    for row in cluster:
+        leading = next((name for name in row.names if name.person is not None), None)
+        sent = known.sent_as.get(leading.person, ()) if leading is not None and leading.person is not None else ()
+        if leading is None or not sent:
+            continue
+        for name in row.names:
+            others = [value for kind, value in sent if kind is name.kind]
+            if name.person is None and others and name.value not in [_comparable(name.kind, value) for value in others]:
+                reason = (
+                    f"the {leading.kind.value} {leading.value} belongs to a customer whose coupons went to another"
+                    f" {name.kind.value} in an earlier run: remove the {leading.kind.value} where it is a placeholder,"
+                    f" or write the {name.kind.value} that was used before"
+                )
+                rejected.setdefault(row.seq, []).append(Problem(None, leading.value, reason))
+                break
+
+
+def _comparable(kind: Kind, sent: str) -> str:
+    """A value as it was sent, in the form in which it is compared."""
+    return sent.lower() if kind is Kind.EMAIL else sent
 
 
 def _components(rows: Sequence[StagedRow]) -> list[list[StagedRow]]:

@@ -29,6 +29,18 @@ class LineStatus(StrEnum):
     NOT_SENT = "not_sent"
 
 
+STATUS_WORDS: Mapping[LineStatus, str] = {
+    LineStatus.ISSUED: "all that the row wants is issued",
+    LineStatus.PARTIAL: "some issued, some missing",
+    LineStatus.FAILED: "none issued; asking again as it is will not help",
+    LineStatus.NOT_SENT: "can be sent again as it is",
+    LineStatus.IN_DOUBT: "perhaps issued; held, and not asked for again",
+    LineStatus.DUPLICATE: "says the same as another row",
+    LineStatus.REJECTED: "not valid: correct it in failures",
+}
+"""The words of the reports, in plain ones."""
+
+
 class Cause(NamedTuple):
     """Why something is missing, in doubt or worth a look: a code as text ("" when there is none) and a sentence."""
 

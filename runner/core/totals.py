@@ -175,6 +175,18 @@ def _coupons(sums: list[int]) -> Coupons:
     )
 
 
+def coupon_sums(coupons: Coupons) -> list[str]:
+    """What was wanted is issued, in doubt or missing; and how much of it this run issued."""
+    text = f"{coupons.target:,} wanted"
+    if coupons.above:
+        text += f" + {coupons.above:,} held above their target"
+    text += f" = {coupons.issued:,} issued + {coupons.in_doubt:,} in doubt + {coupons.missing:,} missing"
+    own = f"{coupons.issued:,} issued = {coupons.issued - coupons.before:,} in this run + {coupons.before:,} before"
+    if coupons.revoked:
+        own += f"; {coupons.revoked:,} of them revoked since"
+    return [text, own]
+
+
 def prove(totals: Totals) -> None:
     """Every line has one word, every row was met, every coupon counts once; else `DoesNotAddUp` names both sums."""
     coupons = totals.coupons

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_freezing_again_keeps_the_campaign_and_its_name(ledger: LedgerFile):
     assert (again.id, again.campaign, again.url) == (made.id, "May", "https://us.example.com")
 
 
-def _values(frozen: Frozen) -> dict[str, object]:
+def _values(frozen: Frozen) -> dict[str, Any]:
     return {name: getattr(frozen, name) for name in Frozen.__dataclass_fields__}
 
 

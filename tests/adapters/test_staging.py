@@ -15,7 +15,7 @@ import pytest
 
 from runner.adapters.ledger.files import LedgerFile, transaction
 from runner.adapters.ledger.staging import EXAMPLES, PlanChanged, Staging
-from runner.core.model import Kind, Ref
+from runner.core.model import Kind, Ref, RejectedRow, Row
 from runner.core.planning import Duplicates, Overlap
 from tests.adapters.staging_world import OTHER_SERIES, SERIES, World, rejected_row, row
 
@@ -28,7 +28,7 @@ def world(tmp_path: Path) -> World:
 LIST = ["m1 e1", "m2", "m3 x3", "e4", "m5 e5 x5"]
 
 
-def _rows(names: list[str], *, first: int = 2, count: int = 2) -> list:
+def _rows(names: list[str], *, first: int = 2, count: int = 2) -> list[Row]:
     return [row(number, one, count=count) for number, one in enumerate(names, start=first)]
 
 
@@ -173,7 +173,8 @@ def test_names_of_rejected_rows_are_not_learnt(world: World):
 
 def test_every_row_is_loaded_with_its_cells_and_its_lines_or_problems(world: World):
     """Rows of a run are the rows of the input, in their order."""
-    rows = [row(2, "m1", series=(SERIES, OTHER_SERIES)), rejected_row(3), row(4, "m1", sheet="May", file=1, count=9)]
+    rows: list[Row | RejectedRow] = [row(2, "m1", series=(SERIES, OTHER_SERIES)), rejected_row(3)]
+    rows.append(row(4, "m1", sheet="May", file=1, count=9))
     plan = world.load([*rows, row(5, "m2", count=3), row(6, "m2", count=3)])
     assert (plan.rows, plan.rejected, plan.duplicate_rows, plan.lines, plan.used) == (5, 3, 1, 2, 1)
     loaded = world.query("SELECT file, sheet, row, rejected, problems IS NOT NULL FROM rows ORDER BY id")

@@ -15,7 +15,8 @@ from runner.core.model import Exchange
 
 def _answer(body: Any, status: int = 200, **facts: Any) -> LookUp:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_lookup(Exchange(**({"left": True, "status": status, "body": raw, "complete": True} | facts)))
+    seen: dict[str, Any] = {"left": True, "status": status, "body": raw, "complete": True} | facts
+    return read_lookup(Exchange(**seen))
 
 
 def _errors(*codes: object) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tests.core.planning_rows import (
     SERIES,
     decided,
     known,
+    name_of,
     order,
     reasons,
     ref,
@@ -388,3 +389,27 @@ def test_skip_leaves_the_persons_other_series_in():
     row = staged(1, "m1", series=(SERIES, OTHER_SERIES), people=PEOPLE)
     found = decided(row, ledger=ledger, overlap=Overlap.SKIP)
     assert [(one.series, one.skipped) for one in found.orders] == [(SERIES, True), (OTHER_SERIES, False)]
+
+
+# ── a shared identifier over several runs ────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_placeholder_of_an_earlier_run_makes_nobody_a_customer_who_has_her_coupons():
+    """The e-mail leads to a customer whose coupon went to another mobile: the row is rejected, naming the e-mail."""
+    ledger = known(order(1, 7, issued=1))._replace(sent_as={7: [(Kind.MOBILE, name_of("m1", None).value)]})
+    found = decided(staged(1, "m2 e1", people={"e1": 7}), ledger=ledger)
+    assert not found.orders
+    assert "e-mail" in reasons(found, 1) or "email" in reasons(found, 1)
+
+
+def test_a_second_mobile_that_answers_have_named_is_hers():
+    """What the API said of a customer is known: no placeholder, and nothing is issued again."""
+    ledger = known(order(1, 7, issued=1))._replace(sent_as={7: [(Kind.MOBILE, name_of("m1", None).value)]})
+    found = decided(staged(1, "m2 e1", people={"m2": 7, "e1": 7}), ledger=ledger)
+    assert [one.missing for one in found.orders] == [0]
+
+
+def test_a_corrected_mobile_beside_the_same_e_mail_is_used_as_long_as_nothing_was_issued():
+    """The first mobile was refused (701): the correction leads to the same order, sent by the new one."""
+    found = decided(staged(1, "m2 e1", people={"e1": 7}), ledger=known(order(1, 7)))
+    assert [(one.existing is not None, one.value) for one in found.orders] == [(True, name_of("m2", None).value)]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.core.model import Kind
-from runner.core.planning import Decisions, Duplicates, Known, LineRole, Overlap, StagedRow
+from runner.core.planning import Decisions, Duplicates, Known, LineRole, OrderFacts, Overlap, StagedRow
 from tests.core.planning_rows import IDENTIFY_BY, OTHER_SERIES, SERIES, decided, known, order, ref, staged
 
 NAMES = [f"{kind}{number}" for kind in "mex" for number in range(4)]
@@ -23,7 +23,7 @@ def _people(draw: st.DrawFn) -> dict[str, int]:
 
 @st.composite
 def _orders(draw: st.DrawFn, people: dict[str, int]) -> Known:
-    found = []
+    found: list[OrderFacts] = []
     for person in sorted(set(people.values())):
         for series in (SERIES, OTHER_SERIES):
             for other in (None, APRIL):
@@ -97,7 +97,8 @@ def _connected(rows: Sequence[StagedRow]) -> list[list[StagedRow]]:
     clusters: list[list[StagedRow]] = []
     for row in rows:
         marks = {name.hash for name in row.names} | {name.person for name in row.names} - {None}
-        touching, apart = [], []
+        touching: list[list[StagedRow]] = []
+        apart: list[list[StagedRow]] = []
         for cluster in clusters:
             met = any(marks & ({n.hash for n in one.names} | {n.person for n in one.names}) for one in cluster)
             (touching if met else apart).append(cluster)

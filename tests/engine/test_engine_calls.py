@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.core.model import Identifier, Kind
+from runner.core.model import CallStart, Identifier, Kind
 from runner.engine import StopKind
 from tests.engine.world import OTHER, SERIES, THIRD, Fault, World, customer, drive, line, mobile
 from tests.fakes.scripted_api import Posted
@@ -193,7 +193,7 @@ def test_a_begin_that_is_refused_for_no_visible_reason_ends_the_run() -> None:
     async def scenario(clock: VirtualClock) -> None:
         world = World(clock, [line(1), line(2)])
 
-        async def refuse(_: object) -> bool:
+        async def refuse(start: CallStart) -> bool:
             return False
 
         world.ledger.begin = refuse  # type: ignore[method-assign]  # a fake bent for this test

@@ -8,7 +8,7 @@ Memory does not grow with the file: rows go to temporary tables and come back on
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,7 +19,9 @@ import orjson
 import sqlalchemy as sa
 
 from runner.adapters.ledger.events import append_event
+from runner.adapters.ledger import job_runs
 from runner.adapters.ledger.files import LedgerFile, transaction
+from runner.core.jobspec import EarlierRun, JobMark
 from runner.core.keys import name_hash, order_key
 from runner.core.merging import root_of
 from runner.core.model import Kind, Place, Problem, Ref, RejectedRow, Row
@@ -117,6 +119,7 @@ class Staging:
         self._people = 0
         self._orders = 0
         self._runs: dict[int, tuple[bool, str]] = {}
+        self._expected: frozenset[int] = frozenset()
         self._names: dict[int, bytes] = {}
 
     def __enter__(self) -> Staging:
@@ -206,6 +209,32 @@ class Staging:
         query = "SELECT count(ref), count(*) - count(ref) FROM t_rows WHERE problems IS NULL"
         with_ref, without = self._connection.exec_driver_sql(query).one()
         return int(with_ref), int(without)
+
+    # ── a job ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def earlier_runs(self, org_id: int, mark: JobMark) -> list[EarlierRun]:
+        """The runs of a job that the ledger knows."""
+        return job_runs.earlier_runs(self._connection, org_id, mark)
+
+    def mark_of_campaign(self, scope_id: int) -> JobMark | None:
+        """The job that a campaign was last run by."""
+        return job_runs.mark_of_campaign(self._connection, scope_id)
+
+    def series_texts(self) -> list[str]:
+        """The different series cells of the input, as the run would use them."""
+        return job_runs.series_texts(self._connection)
+
+    def expect_overlap(self, scopes: frozenset[int]) -> None:
+        """Overlap with these campaigns is no question from now on: they are other dates of the same job."""
+        self._expected = scopes
+
+    def count_expected_overlap(self) -> int:
+        """The planned orders whose customers hold the series from a campaign in which that is expected."""
+        return job_runs.count_of_other_dates(self._connection, sorted(self._expected)) if self._expected else 0
+
+    def count_new_orders(self, day: str, before: Sequence[int]) -> int:
+        """The planned orders that no earlier date of a job had."""
+        return job_runs.count_new_orders(self._connection, day, before)
 
     # ── looking customers up ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -480,7 +509,20 @@ class Staging:
                 (_json(wanted),),
             )
             by_key = {key: found[root] for key, root in roots if root in found}
-        return Known(orders, by_key)
+        return Known(orders, by_key, self._sent_as(people))
+
+    def _sent_as(self, people: Collection[int]) -> dict[int, list[tuple[Kind, str]]]:
+        """Under which identifiers these people's coupons were issued, or are in doubt, over all campaigns."""
+        found: dict[int, list[tuple[Kind, str]]] = {}
+        if people:
+            rows = self._connection.exec_driver_sql(
+                "SELECT person_id, kind, value FROM orders WHERE person_id IN (SELECT value FROM json_each(?))"
+                " AND issued + held > 0 AND value IS NOT NULL",
+                (_json(list(people)),),
+            )
+            for person, kind, value in rows:
+                found.setdefault(person, []).append((Kind(kind), value))
+        return found
 
     def _facts(self, condition: str, values: Sequence[object], campaign: Campaign) -> Iterator[OrderFacts]:
         rows = self._connection.exec_driver_sql(
@@ -489,6 +531,8 @@ class Staging:
             (_json(values),),
         )
         for order, key, person, series, target, issued, held, closed, scope, run in rows.all():
+            if scope in self._expected:
+                continue
             unfinished, where = self._run_of(run)
             other = where if scope != campaign.scope_id else None
             yield OrderFacts(order, key, person, series, target, issued, held, closed, unfinished, other)

@@ -10,24 +10,15 @@ from runner.adapters.terminal.layout import Column, tabulate
 from runner.adapters.terminal.screens import put, put_folded, put_table
 from runner.adapters.terminal.texts import counted, duration
 from runner.core.codes import CodeTable, Fixer
-from runner.core.statuses import FLAG_SENTENCES, LineStatus
-from runner.core.totals import Coupons, Totals
+from runner.core.statuses import FLAG_SENTENCES, STATUS_WORDS, LineStatus
+from runner.core.totals import Coupons, Totals, coupon_sums
 
 CODES_SHOWN = 10
 SERIES_SHOWN = 12
 
-STATUS_WORDS: Mapping[LineStatus, str] = {
-    LineStatus.ISSUED: "all that the row wants is issued",
-    LineStatus.PARTIAL: "some issued, some missing",
-    LineStatus.FAILED: "none issued; asking again as it is will not help",
-    LineStatus.NOT_SENT: "can be sent again as it is",
-    LineStatus.IN_DOUBT: "perhaps issued; held, and not asked for again",
-    LineStatus.DUPLICATE: "says the same as another row",
-    LineStatus.REJECTED: "not valid: correct it in failures",
-}
-"""The words of the reports, in plain ones."""
-
 REPORT_WORDS: Mapping[str, str] = {
+    "report.xlsx": "all of it, made to be read: open this first",
+    "failures.xlsx": "what is missing and why; correct it and run it again",
     "results.csv": "every row and what became of it",
     "failures.csv": "what is missing and why; correct it and run it again",
     "in_doubt.csv": "calls whose outcome is not known",
@@ -78,18 +69,6 @@ def show_summary(
     _show_codes(console, totals.errors, codes)
     _show_surprises(console, totals.flags, surprises)
     _show_reports(console, out, reports, totals)
-
-
-def coupon_sums(coupons: Coupons) -> list[str]:
-    """What was wanted is issued, in doubt or missing; and how much of it this run issued."""
-    text = f"{coupons.target:,} wanted"
-    if coupons.above:
-        text += f" + {coupons.above:,} held above their target"
-    text += f" = {coupons.issued:,} issued + {coupons.in_doubt:,} in doubt + {coupons.missing:,} missing"
-    own = f"{coupons.issued:,} issued = {coupons.issued - coupons.before:,} in this run + {coupons.before:,} before"
-    if coupons.revoked:
-        own += f"; {coupons.revoked:,} of them revoked since"
-    return [text, own]
 
 
 def _rows_words(totals: Totals) -> str:
