@@ -105,6 +105,7 @@ class Options(BaseModel):
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     ledger: str | None = None
     out: Path = Path("coupon-runs")
+    reports: Literal["csv", "all"] = "all"
     series: Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_split)] = ()
     count: Annotated[int, Field(ge=1)] = 1
     map: Annotated[dict[str, str], BeforeValidator(_pairs)] = Field(default_factory=dict)

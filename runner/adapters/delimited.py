@@ -42,7 +42,7 @@ def read_records(file: Path, delimiter: str, stamp: tuple[int, int, int]) -> Ite
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             if stamp_of(text.fileno()) != stamp:
-                raise _changed(file)
+                raise changed(file)
             reader = csv.reader(text, delimiter=delimiter, strict=True)
             record_line = 1
             try:
@@ -53,14 +53,15 @@ def read_records(file: Path, delimiter: str, stamp: tuple[int, int, int]) -> Ite
             except csv.Error as error:
                 raise _bad_quoting(file, delimiter, record_line, error) from error
             if stamp_of(text.fileno()) != stamp:
-                raise _changed(file)
+                raise changed(file)
     except UnicodeDecodeError as error:
-        raise _changed(file) from error  # every byte was checked when the file was opened
+        raise changed(file) from error  # every byte was checked when the file was opened
     except OSError as error:
         raise unreadable(file, error) from error
 
 
-def _changed(file: Path) -> InputRefused:
+def changed(file: Path) -> InputRefused:
+    """The sentence for a file that somebody writes while it is read."""
     return InputRefused(
         f"{file.name} changed while it was being read: another program may still be writing it. "
         "Start again when it is done."

@@ -151,9 +151,7 @@ def _variable_problem(text: str, environment: Mapping[str, str]) -> str | None:
     return None
 
 
-def fill_variables(
-    text: str, environment: Mapping[str, str], treat: Callable[[str], str] = lambda value: value
-) -> str:
+def fill_variables(text: str, environment: Mapping[str, str], treat: Callable[[str], str] = lambda value: value) -> str:
     """The path with its variables, each as `treat` gives it; `read_job` has made sure that they are set."""
     return _VARIABLE.sub(lambda match: treat(environment[match[1]]), text)
 
@@ -183,7 +181,8 @@ def find_inputs(patterns: Sequence[str], day: date | None, environment: Mapping[
             raise UsageError(f"The job's input {pattern} is the folder {exact}. Name the files in it: {pattern}/*.csv")
         wild = str(Path(fill_variables(fill_date(pattern, day), environment, glob.escape)).expanduser())
         if _WILD.search(pattern):
-            found += sorted(Path(name) for name in glob.glob(wild, recursive=True) if _is_input(Path(name)))
+            names = glob.glob(wild, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+            found += sorted(path for path in map(Path, names) if _is_input(path))
     return list(dict.fromkeys(found))
 
 

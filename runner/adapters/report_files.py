@@ -9,21 +9,37 @@ from __future__ import annotations
 
 import errno
 import gc
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.adapters.file_set import FULL_DISK, FileSet
 from runner.adapters.ledger.events import Head
 from runner.adapters.ledger.reports import RunReader
+from runner.core.codes import CodeTable
 from runner.core.report_lines import RejectedLine
-from runner.core.reporting import Advise, Cell, Tables, write_time
+from runner.core.reporting import (
+    COUPON_COLUMNS,
+    DOUBT_COLUMNS,
+    FAILURE_COLUMNS,
+    RESULT_COLUMNS,
+    Advise,
+    Cell,
+    Tables,
+    write_time,
+)
 from runner.core.statuses import LineStatus
 from runner.core.totals import Coupons, DoesNotAddUp, Tally, Totals, exit_codes, principal_exit, prove
+from runner.core.workbook_summary import RunInWords
 from runner.errors import Fatal, ForeignLedger
+
+if TYPE_CHECKING:
+    from runner.adapters.report_workbook import Workbooks
 
 SUMMARY_SCHEMA = 1
 MANIFEST_SCHEMA = 1
@@ -33,6 +49,19 @@ ATTEMPTS = 3
 """How often a report is tried while the ledger moves under it."""
 
 TABLES = ("results.csv", "failures.csv", "in_doubt.csv", "coupons.csv")
+WORKBOOKS = ("report.xlsx", "failures.xlsx")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkbookOptions:
+    """What workbooks need beside the ledger: what codes mean, and the zone of their times (None: the machine's)."""
+
+    codes: CodeTable
+    zone: tzinfo | None = None
+
+    def local(self, seconds: float) -> datetime:
+        """A time in the zone of the workbooks."""
+        return datetime.fromtimestamp(seconds, UTC).astimezone(self.zone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +75,14 @@ class Written:
     revision: int
 
 
-def write_reports(reader: RunReader, folder: Path, *, advise: Advise) -> Written:
+def write_reports(
+    reader: RunReader, folder: Path, *, advise: Advise, workbooks: WorkbookOptions | None = None
+) -> Written:
     """Write all reports of a run, proved to add up, into `folder` (0700; files 0600).
 
-    `advise`: code → what to do about it, in one sentence. While the run is still going on its sums may move between the
-    lines and the calls; then they are not held against each other.
+    `advise`: code → what to do about it, in one sentence. `workbooks`: None for CSV and JSON only; workbooks that an
+    earlier report left are then removed, unless somebody has worked in them. While the run is still going on its sums
+    may move between the lines and the calls; then they are not held against each other.
 
     Raises:
         DoesNotAddUp: the lines' sums and the ledger's disagree; nothing was replaced.
@@ -70,7 +102,7 @@ def write_reports(reader: RunReader, folder: Path, *, advise: Advise) -> Written
         for attempt in range(1, ATTEMPTS + 1):
             head = reader.head()
             try:
-                return _write_once(reader, folder, advise, head, revision)
+                return _write_once(reader, folder, advise, workbooks, head, revision, earlier or {})
             except DoesNotAddUp:
                 # A later run of the campaign may have found two people to be one while the pages went by.
                 if attempt == ATTEMPTS or reader.head() == head:
@@ -78,18 +110,43 @@ def write_reports(reader: RunReader, folder: Path, *, advise: Advise) -> Written
     raise AssertionError("the last attempt returns or raises")
 
 
-def _write_once(reader: RunReader, folder: Path, advise: Advise, head: Head, revision: int) -> Written:
+def _write_once(
+    reader: RunReader,
+    folder: Path,
+    advise: Advise,
+    workbooks: WorkbookOptions | None,
+    head: Head,
+    revision: int,
+    earlier: Mapping[str, Any],
+) -> Written:
     live = reader.is_live()
     with FileSet(folder) as files, _no_collector():
-        tally = _write_tables(reader, files, advise)
+        tables = _tables_of(reader, advise)
+        books = _open_workbooks(reader, tables, files, workbooks, live) if workbooks is not None else None
+        tally = _write_tables(reader, tables, files, books)
         totals = reader.totals(tally)
         if not live:
             prove(totals)
         codes = exit_codes(totals, reader.run.exit_codes)
-        files.write_json(SUMMARY, _summary(reader, totals, codes, live))
+        saved = books.finish(totals, codes) if books is not None else {}
+        for name, book in saved.items():
+            book.save(files.open_stream(name))
+        for name in WORKBOOKS:
+            if name not in saved and _untouched(folder / name, earlier):
+                files.retire(name)
+        files.write_json(SUMMARY, _summary(reader, totals, codes, live, [*saved, *TABLES]))
         files.write_json(MANIFEST, _manifest(reader, files, head, revision))
-        paths = files.publish()
-    return Written(folder=folder, files=paths, totals=totals, exit_codes=codes, revision=revision)
+        paths = sorted(files.publish(), key=lambda path: path.name not in WORKBOOKS)  # first what people open
+    return Written(folder=folder, files=tuple(paths), totals=totals, exit_codes=codes, revision=revision)
+
+
+def _untouched(path: Path, earlier: Mapping[str, Any]) -> bool:
+    """Whether a file is still what the earlier manifest vouches for: nobody has worked in it."""
+    entry = earlier.get("files", {}).get(path.name)
+    if not isinstance(entry, dict) or not path.is_file() or path.stat().st_size != entry.get("size"):
+        return False
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == entry.get("sha256")
 
 
 def check_out_folder(out: Path, org_key: str, ledger_id: str, head: Head | None) -> None:
@@ -124,21 +181,68 @@ def check_out_folder(out: Path, org_key: str, ledger_id: str, head: Head | None)
 # ---------------------------------------------------------------- tables
 
 
-def _write_tables(reader: RunReader, files: FileSet, advise: Advise) -> Tally:
-    run = reader.run
-    tables = Tables(
+def _tables_of(reader: RunReader, advise: Advise) -> Tables:
+    return Tables(
         reader.shapes,
         ledger_id=reader.ledger.ledger_id,
         key=reader.ledger.key,
         rehearsal=reader.ledger.rehearsal,
         advise=advise,
-        again=f"Nothing is wrong with it: `coupon-runner resume {run.name}` asks for it.",
+        again=f"Nothing is wrong with it: `coupon-runner resume {reader.run.name}` asks for it.",
     )
-    results, failures, doubts, coupons = (files.open_table(name) for name in TABLES)
-    results.write([tables.result_header])
-    failures.write([tables.failure_header])
-    doubts.write([tables.doubt_header])
-    coupons.write([tables.coupon_header])
+
+
+def _open_workbooks(
+    reader: RunReader, tables: Tables, files: FileSet, workbooks: WorkbookOptions, live: bool
+) -> Workbooks:
+    from runner.adapters.report_workbook import Workbooks
+
+    run = reader.run
+    several = len(reader.shapes) > 1
+    ours = (len(RESULT_COLUMNS) + several, len(FAILURE_COLUMNS) + several, len(DOUBT_COLUMNS), len(COUPON_COLUMNS))
+    headers = (tables.result_header, tables.failure_header, tables.doubt_header, tables.coupon_header)
+    return Workbooks(
+        RunInWords(
+            name=run.name,
+            org=run.org,
+            campaign=run.campaign,
+            state=run.state,
+            reason=run.reason,
+            files=run.files,
+            owner=run.owner,
+            started=run.started,
+            ended=run.ended,
+            live=live,
+            rehearsal=reader.ledger.rehearsal,
+        ),
+        codes=workbooks.codes,
+        local=workbooks.local,
+        headers=dict(zip(TABLES, zip(headers, ours, strict=True), strict=True)),
+        lines=reader.line_count(),
+        scratch=files.scratch,
+    )
+
+
+class _Target:
+    """Where a table's rows go: its CSV file, and the workbooks if there are any."""
+
+    def __init__(self, name: str, header: Sequence[Cell], files: FileSet, books: Workbooks | None) -> None:
+        self._name = name
+        self._books = books
+        self._table = files.open_table(name)
+        self._table.write([header])
+
+    def write(self, rows: Sequence[Sequence[Cell]]) -> None:
+        self._table.write(rows)
+        if self._books is not None and rows:
+            self._books.write(self._name, rows)
+
+
+def _write_tables(reader: RunReader, tables: Tables, files: FileSet, books: Workbooks | None) -> Tally:
+    headers = (tables.result_header, tables.failure_header, tables.doubt_header, tables.coupon_header)
+    results, failures, doubts, coupons = (
+        _Target(name, header, files, books) for name, header in zip(TABLES, headers, strict=True)
+    )
     tally = Tally()
     for page in reader.pages():
         result_rows: list[list[Cell]] = []
@@ -148,12 +252,14 @@ def _write_tables(reader: RunReader, files: FileSet, advise: Advise) -> Tally:
             if isinstance(line, RejectedLine):
                 result_rows.append(tables.rejected_result_row(line))
                 failure_rows.append(tables.rejected_failure_row(line))
+                if books is not None:
+                    books.reject(line)
                 continue
             result_rows.append(tables.result_row(line))
             if line.speaks:
                 failure_rows.append(tables.failure_row(line))
             if line.first and line.order.doubts:
-                doubts.write(tables.doubt_rows(line, reader.run_names))
+                doubts.write(list(tables.doubt_rows(line, reader.run_names)))
             if line.holding.coupons is None:
                 coupons.write(coupon_rows)
                 coupon_rows.clear()
@@ -172,7 +278,9 @@ def _write_tables(reader: RunReader, files: FileSet, advise: Advise) -> Tally:
 # ---------------------------------------------------------------- summary and manifest
 
 
-def _summary(reader: RunReader, totals: Totals, codes: Sequence[int], live: bool) -> dict[str, Any]:
+def _summary(
+    reader: RunReader, totals: Totals, codes: Sequence[int], live: bool, reports: Sequence[str]
+) -> dict[str, Any]:
     run = reader.run
     return {
         "schema": SUMMARY_SCHEMA,
@@ -195,7 +303,7 @@ def _summary(reader: RunReader, totals: Totals, codes: Sequence[int], live: bool
         "flags": dict(totals.flags),
         "overrides": list(run.overrides),
         "files": [{name: file.get(name) for name in ("name", "sha256", "sheet", "rows")} for file in run.files],
-        "reports": list(TABLES),
+        "reports": list(reports),
     }
 
 
@@ -263,7 +371,10 @@ def _spoken_errors(folder: Path, run_name: str) -> Iterator[None]:
         if error.errno in FULL_DISK:
             what = f"The disk of {folder} is full, so the reports were not written. Free some space."
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            what = f"The reports may not be written to {folder}. Give your user the right to, or name another --out."
+            what = (
+                f"The reports may not be written to {folder}. Close the file if it is open in a spreadsheet, give your "
+                "user the right to write there, or name another --out."
+            )
         else:
             what = f"The reports could not be written to {folder} ({error.strerror or type(error).__name__})."
         raise Fatal(f"{what} {again}", next_command=f"coupon-runner report {run_name}") from error

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from openpyxl.chart import BarChart, Reference
 from openpyxl.chart.label import DataLabelList
-from openpyxl.chart.series import DataPoint
+from openpyxl.chart.marker import DataPoint
+from openpyxl.chart.text import RichText
+from openpyxl.chart.text import Text as ChartText
+from openpyxl.chart.title import Title
+from openpyxl.drawing.text import (
+    CharacterProperties,
+    Paragraph,
+    ParagraphProperties,
+    RegularTextRun,
+)
+from openpyxl.drawing.text import Font as DrawingFont
 from openpyxl.styles import Alignment, Font, PatternFill
-from openpyxl.worksheet._write_only import WriteOnlyWorksheet
+from openpyxl.worksheet.page import PageMargins
+from openpyxl.worksheet.properties import PageSetupProperties
+from openpyxl.worksheet.worksheet import Worksheet
 
 from runner.adapters.workbook_sheets import (
+    A4,
     DARK,
+    FACE,
     GREY,
     LIGHT,
+    ROW_POINTS,
     STATUS_COLOURS,
     Book,
     Scratch,
     TableSheet,
-    landscape,
+    font,
+    lines_of,
     put,
     styled,
 )
@@ -31,7 +44,7 @@ from runner.core.report_lines import RejectedLine
 from runner.core.reporting import Cell
 from runner.core.totals import Totals
 from runner.core.workbook_summary import REHEARSAL, Block, Extent, Reasons, RunInWords, Summary, summarise
-from runner.core.workbook_tables import MAX_LINES, CellMaker, Changes, Column, Look, columns_of
+from runner.core.workbook_tables import MAX_LINES, CellMaker, Changes, Column, Local, Look, columns_of
 
 REPORT = "report.xlsx"
 FAILURES = "failures.xlsx"
@@ -49,18 +62,6 @@ _PROMPTS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkbookOptions:
-    """What workbooks need beside the ledger. `zone`: of their times (None: the machine's)."""
-
-    codes: CodeTable
-    zone: tzinfo | None = None
-
-    def local(self, seconds: float) -> datetime:
-        """A time in the zone of the workbooks."""
-        return datetime.fromtimestamp(seconds, UTC).astimezone(self.zone)
-
-
 class Workbooks:
     """Both workbooks of one run, filled beside the CSV tables.
 
@@ -69,14 +70,15 @@ class Workbooks:
 
     def __init__(
         self,
-        options: WorkbookOptions,
         run: RunInWords,
         *,
+        codes: CodeTable,
+        local: Local,
         headers: Mapping[str, tuple[Sequence[Cell], int]],
         lines: int,
         scratch: Scratch,
     ) -> None:
-        self._options = options
+        self._codes, self._local = codes, local
         self._run = run
         self._reasons = Reasons()
         self._changes = Changes()
@@ -85,15 +87,17 @@ class Workbooks:
         self._failures = Book(FAILURES, scratch=scratch, title=f"Failures of {run.campaign}", at=at)
         mark = f"{REHEARSAL} " if run.rehearsal else ""
         self._summary = self._report.sheet(f"{mark}Summary")
-        names = _SHEET_OF if lines <= MAX_LINES else {n: s for n, s in _SHEET_OF.items() if s in ("Failures", "In doubt")}
+        names = (
+            _SHEET_OF if lines <= MAX_LINES else {n: s for n, s in _SHEET_OF.items() if s in ("Failures", "In doubt")}
+        )
         self._sheets: dict[str, _Sheet] = {}
         for name in names:
             columns = columns_of(*headers[name])
-            maker = CellMaker(self._changes, local=options.local, whole=name)
+            maker = CellMaker(self._changes, local=local, whole=name)
             self._sheets[name] = _Sheet(self._report.table(_SHEET_OF[name], columns), columns, maker)
         columns = columns_of(*headers["failures.csv"])
         # Shown and counted once: the same cells stand in the report's sheet.
-        maker = CellMaker(Changes(), local=options.local, whole="failures.csv")
+        maker = CellMaker(Changes(), local=local, whole="failures.csv")
         all_text = tuple(_as_text(column) for column in columns)
         self._back = _Sheet(self._failures.table(f"{mark}Failures", all_text, prompts=_PROMPTS), all_text, maker)
         self._there = dict.fromkeys(_SHEET_OF, 0)
@@ -117,7 +121,7 @@ class Workbooks:
             self._run,
             totals,
             exit_codes,
-            codes=self._options.codes,
+            codes=self._codes,
             reasons=self._reasons,
             changes=self._changes,
             extent=Extent(
@@ -126,7 +130,7 @@ class Workbooks:
                 csv={sheet: name for name, sheet in _SHEET_OF.items()},
                 failures_file=whole,
             ),
-            local=self._options.local,
+            local=self._local,
         )
         _Page(self._summary, self._report).draw(summary)
         return {REPORT: self._report} | ({FAILURES: self._failures} if whole else {})
@@ -156,12 +160,13 @@ class _Sheet:
 
 # ---------------------------------------------------------------- the first sheet
 
-_WIDTHS = (21, 12, 12, 12, 12, 17, 17, 17, 27)
+_WIDTHS = (18, 11, 11, 11, 11, 16, 16, 16, 24)
 """Of the columns A to I, in characters. Numbers stand in B to E, charts from F on."""
 
 _LAST = len(_WIDTHS)
 _CHART_ROWS = 10
-_ROW_POINTS = 15.0
+_ROW_CM = 0.529
+_CHART_CM = 15.2
 _SPANS: Mapping[str, tuple[tuple[int, int], ...]] = {
     "Status": ((1, 1), (2, 2), (3, 5)),
     "Code": ((1, 1), (2, 2), (3, 5), (6, 8), (9, 9)),
@@ -172,7 +177,7 @@ _SPANS: Mapping[str, tuple[tuple[int, int], ...]] = {
 class _Page:
     """Draws the summary from top to bottom, a row at a time."""
 
-    def __init__(self, sheet: WriteOnlyWorksheet, book: Book) -> None:
+    def __init__(self, sheet: Worksheet, book: Book) -> None:
         self._sheet = sheet
         self._book = book
         self._at = 0
@@ -182,18 +187,21 @@ class _Page:
         for letter, width in zip("ABCDEFGHI", _WIDTHS, strict=True):
             sheet.column_dimensions[letter].width = width
         sheet.sheet_view.showGridLines = False
-        landscape(sheet)
+        sheet.page_setup.orientation, sheet.page_setup.paperSize = "portrait", A4
+        sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = 1, 0
+        sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
+        sheet.page_margins = PageMargins(left=0.4, right=0.4, top=0.5, bottom=0.5)
         self._book.begin(sheet)
-        self._across(summary.title, font=Font(bold=True, size=18, color=DARK), height=28)
+        self._across(summary.title, font=font(bold=True, size=18, color=DARK), height=28)
         if summary.banner:
             fill = PatternFill("solid", fgColor="FFE9A8")
-            self._across(summary.banner, font=Font(bold=True, color="7A4B00"), fill=fill, height=20)
-        self._across(summary.headline, font=Font(bold=True, size=13), height=22)
+            self._across(summary.banner, font=font(bold=True, color="7A4B00"), fill=fill, height=20)
+        self._across(summary.headline, font=font(bold=True, size=13), height=22)
         for step in summary.steps:
             self._across(f"→ {step}")
         self._blank()
         for label, text in summary.facts:
-            self._spanned([label, text], [(1, 1), (2, _LAST)], fonts=[Font(color=GREY), None])
+            self._spanned([label, text], [(1, 1), (2, _LAST)], fonts=[font(color=GREY), None])
         for block in summary.blocks:
             self._block(block)
         if summary.notes:
@@ -204,7 +212,7 @@ class _Page:
     def _block(self, block: Block) -> None:
         self._title(block.title)
         for sentence in block.sentence.splitlines():
-            self._across(sentence, font=Font(color=GREY))
+            self._across(sentence, font=font(color=GREY))
         spans = list(_SPANS.get(block.headings[0], tuple((n, n) for n in range(1, len(block.headings) + 1))))
         if block.headings[-1] == "Reason":
             spans[-1] = (3, _LAST)
@@ -213,7 +221,7 @@ class _Page:
         self._spanned(
             block.headings,
             spans,
-            fonts=[Font(bold=True, color="FFFFFF")] * len(spans),
+            fonts=[font(bold=True, color="FFFFFF")] * len(spans),
             fills=[heading] * len(spans),
             right=_number_columns(block),
         )
@@ -223,19 +231,19 @@ class _Page:
             fills = [PatternFill("solid", fgColor=colour) if colour else None, *[None] * (len(spans) - 1)]
             if last:
                 fills = [PatternFill("solid", fgColor=LIGHT)] * len(spans)
-            self._spanned(row, spans, fonts=[Font(bold=True) if last else None] * len(spans), fills=fills)
+            self._spanned(row, spans, fonts=[font(bold=True) if last else None] * len(spans), fills=fills)
         if block.chart:
             chart = _status_chart if block.chart == "status" else _series_chart
-            rows = max(_CHART_ROWS, self._at - first + 1)
+            rows = max(_CHART_ROWS, self._at - first + 1, 5 + 3 * block.charted // 2)
             made = chart(self._sheet, first, block)
-            made.width, made.height = 15.2, rows * 0.529
+            made.width, made.height = _CHART_CM, rows * _ROW_CM  # type: ignore[assignment]  # the stubs say int
             self._sheet.add_chart(made, f"F{first}")
             while self._at < first + rows:
                 self._blank()
 
     def _title(self, text: str) -> None:
         self._blank()
-        self._across(text, font=Font(bold=True, size=13, color=DARK), height=21)
+        self._across(text, font=font(bold=True, size=13, color=DARK), height=21)
 
     def _blank(self) -> None:
         self._at += 1
@@ -265,7 +273,9 @@ class _Page:
             number = isinstance(value, int)
             across = "right" if number or index in right else "left"
             vertical = "center" if height else "top"
-            alignment = Alignment(vertical=vertical, wrap_text=True, horizontal=across)
+            alignment = Alignment(
+                vertical=vertical, wrap_text=True, horizontal=across, indent=1 if index and across == "left" else 0
+            )
             for column in range(first, last + 1):
                 cell = styled(
                     self._sheet,
@@ -277,8 +287,8 @@ class _Page:
                 cells[column - 1] = put(cell, value) if column == first else cell
             if last > first:
                 self._sheet.merged_cells.add(f"{'ABCDEFGHI'[first - 1]}{self._at}:{'ABCDEFGHI'[last - 1]}{self._at}")
-            lines = max(lines, _lines_of(str(value), sum(_WIDTHS[first - 1 : last])))
-        self._sheet.row_dimensions[self._at].height = max(height, lines * _ROW_POINTS)
+            lines = max(lines, lines_of(str(value), sum(_WIDTHS[first - 1 : last])))
+        self._sheet.row_dimensions[self._at].height = max(height, lines * ROW_POINTS)
         self._sheet.append(cells)
 
 
@@ -286,14 +296,10 @@ def _number_columns(block: Block) -> list[int]:
     return [index for index, cell in enumerate(block.rows[0]) if isinstance(cell, int)] if block.rows else []
 
 
-def _lines_of(text: str, width: int) -> int:
-    return sum(max(1, math.ceil(len(line) * 1.08 / width)) for line in text.split("\n"))
-
-
-def _status_chart(sheet: WriteOnlyWorksheet, first: int, block: Block) -> BarChart:
+def _status_chart(sheet: Worksheet, first: int, block: Block) -> BarChart:
     """How many rows have which status; each bar says its number."""
     chart = _bars(sheet, first, block, columns=(2, 2), titles=False)
-    chart.title = "Rows by status"
+    chart.title = _chart_title("Rows by status")
     series = chart.series[0]
     series.graphicalProperties.solidFill = "9FB0BE"
     for index, row in enumerate(block.rows[: block.charted]):
@@ -309,23 +315,20 @@ def _status_chart(sheet: WriteOnlyWorksheet, first: int, block: Block) -> BarCha
     return chart
 
 
-def _series_chart(sheet: WriteOnlyWorksheet, first: int, block: Block) -> BarChart:
+def _series_chart(sheet: Worksheet, first: int, block: Block) -> BarChart:
     """How much of each series is issued: shares, since series differ in size by far."""
     chart = _bars(sheet, first, block, columns=(3, 5), titles=True)
-    chart.title = "How much of each series is issued"
+    chart.title = _chart_title("How much of each series is issued")
     chart.grouping = "percentStacked"
     chart.overlap = 100
     for series, status in zip(chart.series, ("issued", "in_doubt", "failed"), strict=True):
         series.graphicalProperties.solidFill = _BAR_COLOURS[status]
     chart.legend.position = "b"
     chart.y_axis.number_format = "0%"
-    chart.y_axis.majorGridlines = None
     return chart
 
 
-def _bars(
-    sheet: WriteOnlyWorksheet, first: int, block: Block, *, columns: tuple[int, int], titles: bool
-) -> BarChart:
+def _bars(sheet: Worksheet, first: int, block: Block, *, columns: tuple[int, int], titles: bool) -> BarChart:
     chart = BarChart()
     chart.type = "bar"
     chart.gapWidth = 40
@@ -337,7 +340,15 @@ def _bars(
     chart.x_axis.scaling.orientation = "maxMin"  # the first row on top
     chart.x_axis.delete = False
     chart.y_axis.delete = False
+    chart.y_axis.crosses = "max"  # with the first row on top, this is the bottom
+    chart.y_axis.majorGridlines = None
     return chart
+
+
+def _chart_title(text: str) -> Title:
+    look = CharacterProperties(sz=1100, b=True, solidFill=DARK, latin=DrawingFont(typeface=FACE))
+    paragraph = Paragraph(pPr=ParagraphProperties(defRPr=look), r=[RegularTextRun(rPr=look, t=text)])
+    return Title(tx=ChartText(rich=RichText(p=[paragraph])), overlay=False)
 
 
 _BAR_COLOURS = {

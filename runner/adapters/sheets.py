@@ -1,8 +1,8 @@
 """Tables of text out of files: which bytes, which delimiter, which header, which record has which number.
 
 Decides nothing about a cell. CSV goes through the strict `csv` module: bytes that are not UTF-8, a quote that is never
-closed, and everything else that would make a reader guess is refused with the line where it stands. Other formats give
-the same `Table`.
+closed, and everything else that would make a reader guess is refused with the line where it stands. The sheets of a
+workbook give the same `Table`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import codecs
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from runner.adapters.delimited import Record, find_delimiter, read_records, stamp_of, unreadable
+from runner.adapters.workbook import SheetRead, read_workbook
 from runner.core.columns import is_ours
+from runner.core.sheet_choice import SheetSeen
 from runner.errors import InputRefused, UsageError
 
 CHUNK_ROWS = 2_000
@@ -27,9 +30,11 @@ _BLOCK_BYTES = 1024 * 1024
 
 _SAVE_AS_CSV = "In Excel choose File > Save As > CSV UTF-8 and give that file."
 
+_WORKBOOK = b"PK\x03\x04"
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+
 _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
-    (b"PK\x03\x04", "an Excel or OpenDocument workbook, or another zip archive"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls), or one that is protected by a password"),
     (b"\x1f\x8b", "compressed with gzip"),
     (b"%PDF", "a PDF document"),
     (b"{\\rtf", "a rich text document"),
@@ -47,7 +52,9 @@ class Table:
     """One table of a file, open to be read any number of times, a chunk in memory at a time.
 
     `name`: the file's name without folder. `sha256`: of its bytes, hexadecimal. `sheet`: "" for text files. `headers`:
-    as they stand there. `header_row`: the record that holds them. `ours`: this program wrote the file.
+    as they stand there. `header_row`: the record that holds them. `ours`: this program wrote the file. `hidden_rows`:
+    how many rows below the header a spreadsheet hides, `hidden_columns`: which of `headers` it hides; `records_shown`:
+    the records without the hidden rows.
     """
 
     name: str
@@ -59,6 +66,26 @@ class Table:
     delimiter: str
     ours: bool
     records: Callable[[], Iterator[Record]]
+    hidden_rows: int = 0
+    hidden_columns: tuple[int, ...] = ()
+    records_shown: Callable[[], Iterator[Record]] | None = None
+
+    def without_hidden(self) -> Table:
+        """The table as a person sees it: hidden rows and columns are left out."""
+        shown = self.records_shown or self.records
+        hidden = set(self.hidden_columns)
+        kept = [index for index in range(len(self.headers)) if index not in hidden]
+
+        def records() -> Iterator[Record]:
+            for number, cells in shown():
+                seen = [cells[index] for index in kept]
+                if "".join(seen).strip():
+                    yield number, seen
+
+        headers = tuple(self.headers[index] for index in kept)
+        return replace(
+            self, headers=headers, records=records, hidden_rows=0, hidden_columns=(), records_shown=None
+        )
 
     def rows(self) -> Iterator[list[Record]]:
         """The records below the header in chunks of at most `CHUNK_ROWS`; empty lines are left out, numbers stay true.
@@ -78,12 +105,33 @@ class Table:
             yield chunk
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """A file that was opened. `sheets`: what is in it (one, named "", in a text file). `sha256`: of its bytes."""
+
+    name: str
+    sha256: str
+    sheets: tuple[SheetSeen, ...]
+    table: Callable[[int], Table]
+    """The table of a sheet by its place. Raises `EmptyTable` when it has no row."""
+
+    @property
+    def is_workbook(self) -> bool:
+        """Whether it has sheets with names."""
+        return self.sheets[0].name != ""
+
+
 def open_table(path: str | os.PathLike[str]) -> Table:
-    """The table of a file, told by content and not by name, after one pass over its bytes.
+    """The table of a text file, or of the first sheet of a workbook. Raises as `open_file`."""
+    return open_file(path).table(0)
+
+
+def open_file(path: str | os.PathLike[str]) -> InputFile:
+    """A file, told by content and not by name, after one pass over it.
 
     Raises:
         UsageError: there is no such file, it is a folder, or it may not be read.
-        InputRefused: it is no CSV in UTF-8, or has no header. `EmptyTable`: it has no row.
+        InputRefused: it is neither a workbook nor CSV in UTF-8, or has no header. `EmptyTable`: it has no row.
     """
     file = Path(path)
     try:
@@ -92,11 +140,71 @@ def open_table(path: str | os.PathLike[str]) -> Table:
         with file.open("rb") as stream:
             before = stamp_of(stream.fileno())
             head = stream.read(_SAMPLE_BYTES)
+            if head.startswith(_WORKBOOK):
+                return _open_workbook(file, before, _digest(head, stream))
+            if head.startswith(_OLD_OFFICE):
+                raise _old_office(file.name, head, stream)
             _refuse_other_formats(file.name, head)
             sha256 = _check_text(file.name, head, stream)
     except OSError as error:
         raise unreadable(file, error) from error
-    return _open_csv(file, before, head, sha256)
+    table = _open_csv(file, before, head, sha256)
+    seen = SheetSeen("", False, table.headers, True)
+    return InputFile(name=file.name, sha256=sha256, sheets=(seen,), table=lambda _: table)
+
+
+def _digest(head: bytes, stream: IO[bytes]) -> str:
+    digest = hashlib.sha256(head)
+    while block := stream.read(_BLOCK_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _old_office(name: str, head: bytes, stream: IO[bytes]) -> InputRefused:
+    block, found = head, _ENCRYPTED in head
+    while block and not found:
+        tail, block = block[-len(_ENCRYPTED) :], stream.read(_BLOCK_BYTES)
+        found = _ENCRYPTED in tail + block
+    if found:
+        return InputRefused(
+            f"{name} is protected by a password, so it cannot be read. In Excel choose File > Info > Protect Workbook "
+            f"and remove it, or save the list without one. {_SAVE_AS_CSV}"
+        )
+    return InputRefused(
+        f"{name} is an old Excel workbook (.xls) or another old Office file. Save it in Excel as .xlsx, or as CSV: "
+        f"{_SAVE_AS_CSV}"
+    )
+
+
+def _open_workbook(file: Path, stamp: tuple[int, int, int], sha256: str) -> InputFile:
+    sheets = read_workbook(file, stamp)
+    return InputFile(
+        name=file.name,
+        sha256=sha256,
+        sheets=tuple(SheetSeen(one.name, one.hidden, one.headers, one.rows) for one in sheets),
+        table=lambda index: _sheet_table(file.name, sha256, sheets[index]),
+    )
+
+
+def _sheet_table(name: str, sha256: str, sheet: SheetRead) -> Table:
+    if not sheet.headers:
+        raise EmptyTable(f"{name}, sheet {sheet.name!r} is empty: no cell holds anything.")
+    if not sheet.rows:
+        raise EmptyTable(f"{name}, sheet {sheet.name!r} has a header in row {sheet.header_row} and no rows below it.")
+    return Table(
+        name=name,
+        sha256=sha256,
+        sheet=sheet.name,
+        headers=sheet.headers,
+        header_row=sheet.header_row,
+        encoding="",
+        delimiter="",
+        ours=is_ours(sheet.headers),
+        records=partial(sheet.records, True),
+        hidden_rows=sheet.hidden_rows,
+        hidden_columns=sheet.hidden_columns,
+        records_shown=partial(sheet.records, False),
+    )
 
 
 def _refuse_other_formats(name: str, head: bytes) -> None:
@@ -106,7 +214,7 @@ def _refuse_other_formats(name: str, head: bytes) -> None:
         return
     for start, what in _OTHER_FORMATS:
         if head.startswith(start):
-            raise InputRefused(f"{name} is {what}, and only CSV in UTF-8 is read. {_SAVE_AS_CSV}")
+            raise InputRefused(f"{name} is {what}, and only Excel workbooks (.xlsx) and CSV in UTF-8 are read. {_SAVE_AS_CSV}")
     beginning = head.removeprefix(codecs.BOM_UTF8).lstrip()[:200].lower()
     if beginning.startswith((b"<!doctype", b"<html", b"<table", b"<?xml")):
         raise InputRefused(

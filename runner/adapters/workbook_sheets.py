@@ -5,7 +5,7 @@ whose bytes depend on what they hold and not on when they were written.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, cast
@@ -13,12 +13,14 @@ from xml.etree.ElementTree import Element
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from openpyxl import Workbook
+from openpyxl.cell import Cell as SheetCell
 from openpyxl.cell import WriteOnlyCell
-from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
+from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
-from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 from openpyxl.worksheet._writer import WorksheetWriter
 from openpyxl.worksheet.datavalidation import DataValidation
+from openpyxl.worksheet.page import PageMargins
+from openpyxl.worksheet.worksheet import Worksheet
 from openpyxl.writer.excel import ExcelWriter
 
 from runner.core.reporting import Cell
@@ -43,10 +45,17 @@ STATUS_COLOURS: Mapping[str, str] = {
 """Fills of the status cells; the word stays beside the colour."""
 
 DARK, GREY, LIGHT = "22384D", "6B7680", "EDF1F4"
+FACE = "Calibri"
+ROW_POINTS = 15.0
+MOST_LINES = 8
+"""A row is at most so many lines high; the cell holds the rest of its text all the same."""
+
 TEXT_FORMAT = "@"
+A4 = 9
 _TOP = Alignment(vertical="top")
 _WRAPPED = Alignment(vertical="top", wrap_text=True)
-_LINE = Border(bottom=Side(style="thin", color="9FB0BE"))
+_CLIPPED = Alignment(vertical="top", horizontal="fill")
+"""A text that is too long for its column ends there, instead of running over the empty cell beside it."""
 
 
 class Book:
@@ -69,11 +78,12 @@ class Book:
         self._tables.append(made)
         return made
 
-    def sheet(self, title: str) -> WriteOnlyWorksheet:
+    def sheet(self, title: str) -> Worksheet:
         """An empty sheet behind the others. Its form must be set before `begin`, its rows after."""
-        return cast("WriteOnlyWorksheet", self._workbook.create_sheet(title))
+        # A write-only sheet, which has of a worksheet all that is used here.
+        return cast("Worksheet", self._workbook.create_sheet(title))
 
-    def begin(self, sheet: WriteOnlyWorksheet) -> None:
+    def begin(self, sheet: Worksheet) -> None:
         """From here on the sheet takes rows."""
         self._begin(sheet, lambda: "")
 
@@ -84,10 +94,10 @@ class Book:
         with _Archive(stream, "w", ZIP_DEFLATED) as archive:
             ExcelWriter(self._workbook, archive).write_data()
 
-    def _begin(self, sheet: WriteOnlyWorksheet, texts: Callable[[], str]) -> None:
+    def _begin(self, sheet: Worksheet, texts: Callable[[], str]) -> None:
         self._sheets += 1
         writer = _SheetWriter(sheet, self._scratch(f"{self._name}.{self._sheets}"), texts)
-        sheet._writer = writer
+        sheet._writer = writer  # type: ignore[attr-defined]  # instead of one that writes to the system's temporary folder
         writer.write_top()
 
 
@@ -96,9 +106,9 @@ class TableSheet:
 
     def __init__(
         self,
-        sheet: WriteOnlyWorksheet,
+        sheet: Worksheet,
         columns: Sequence[Column],
-        begin: Callable[[WriteOnlyWorksheet, Callable[[], str]], None],
+        begin: Callable[[Worksheet, Callable[[], str]], None],
         prompts: Mapping[str, str],
     ) -> None:
         self._sheet = sheet
@@ -106,18 +116,19 @@ class TableSheet:
         self._begin = begin
         self._prompts = prompts
         self._first: list[Sequence[Cell | None]] | None = []
+        self._at = 0
         self.rows = 0
-        plain = _cell(sheet, alignment=_TOP)
         looks = {
-            Look.NUMBER: lambda: _cell(sheet, alignment=_TOP, text=False),
-            Look.WIDE: lambda: _cell(sheet, alignment=_WRAPPED),
-            Look.CODES: lambda: _cell(sheet, alignment=_TOP),
-            Look.QUIET: lambda: _cell(sheet, alignment=_TOP, font=Font(color=GREY, size=8)),
+            Look.NUMBER: lambda: styled(sheet, alignment=_TOP, text=False),
+            Look.WIDE: lambda: styled(sheet, alignment=_WRAPPED),
+            Look.CODES: lambda: styled(sheet, alignment=_WRAPPED),
+            Look.QUIET: lambda: styled(sheet, alignment=_CLIPPED, font=font(color=GREY, size=8)),
         }
-        self._texts = [looks.get(column.look, lambda: _cell(sheet, alignment=_TOP))() for column in columns]
-        self._plain = plain
+        self._texts = [looks.get(column.look, lambda: styled(sheet, alignment=_TOP))() for column in columns]
+        self._wrapped: list[tuple[int, int]] = []
+        self._codes = [index for index, column in enumerate(columns) if column.look is Look.CODES]
         self._status = {
-            status: _cell(sheet, alignment=_TOP, fill=PatternFill("solid", fgColor=colour))
+            status: styled(sheet, alignment=_TOP, fill=PatternFill("solid", fgColor=colour))
             for status, colour in STATUS_COLOURS.items()
         }
         self._is_status = [column.look is Look.STATUS for column in columns]
@@ -131,7 +142,7 @@ class TableSheet:
                 if len(self._first) >= LOOKED_AT:
                     self._start()
                 continue
-            self._sheet.append(self._cells(row))
+            self._append(row)
 
     def finish(self) -> None:
         """What follows the last row."""
@@ -147,6 +158,8 @@ class TableSheet:
         ):
             dimension = sheet.column_dimensions[get_column_letter(index)]
             dimension.width = width
+            if column.look is Look.WIDE:
+                self._wrapped.append((index - 1, width))
             if column.look is not Look.NUMBER:
                 dimension.number_format = TEXT_FORMAT  # also for cells that somebody fills in later
             if column.heading in self._prompts and not column.own:
@@ -156,60 +169,78 @@ class TableSheet:
                 sheet.data_validations.append(prompt)
         sheet.freeze_panes = "A2"
         sheet.print_title_rows = "1:1"
-        landscape(sheet)
+        sheet.page_setup.orientation, sheet.page_setup.paperSize, sheet.page_setup.scale = "landscape", A4, 60
+        sheet.page_margins = PageMargins(left=0.4, right=0.4, top=0.5, bottom=0.5)
         self._begin(sheet, self._extent)
+        self._at = 1
         sheet.append([self._heading(column) for column in self._columns])
         for row in rows:
-            sheet.append(self._cells(row))
+            self._append(row)
 
-    def _heading(self, column: Column) -> WriteOnlyCell:
+    def _append(self, row: Sequence[Cell | None]) -> None:
+        """A row as high as its sentences need, and no higher for a long list of codes."""
+        self._at += 1
+        lines = 1
+        for index, width in self._wrapped:
+            text = row[index]
+            if text is not None:
+                lines = max(lines, lines_of(str(text), width))
+        if lines == 1 and not any(row[index] is not None for index in self._codes):
+            self._sheet.append(self._cells(row))
+            return
+        self._sheet.row_dimensions[self._at].height = min(lines, MOST_LINES) * ROW_POINTS
+        self._sheet.append(self._cells(row))
+        del self._sheet.row_dimensions[self._at]
+
+    def _heading(self, column: Column) -> SheetCell:
         ours = not column.own
-        cell = _cell(
+        cell = styled(
             self._sheet,
-            font=Font(bold=True, color=DARK if ours else "FFFFFF"),
+            font=font(bold=True, color=DARK if ours else "FFFFFF"),
             fill=PatternFill("solid", fgColor="D5DEE6" if ours else DARK),
-            alignment=Alignment(vertical="center"),
+            alignment=Alignment(vertical="center", horizontal="right" if column.look is Look.NUMBER else None),
         )
         return put(cell, column.heading)
 
-    def _cells(self, row: Sequence[Cell | None]) -> Iterator[WriteOnlyCell | None]:
+    def _cells(self, row: Sequence[Cell | None]) -> list[SheetCell | None]:
+        """The row in the cells of its columns, which are used again for the next row."""
+        cells: list[SheetCell | None] = []
         for value, cell, is_status in zip(row, self._texts, self._is_status, strict=True):
             if value is None:
-                yield None
-            elif is_status:
-                yield put(self._status.get(str(value), cell), value)
+                cells.append(None)
             else:
-                yield put(cell, value)
+                cells.append(put(self._status.get(str(value), cell) if is_status else cell, value))
+        return cells
 
     def _extent(self) -> str:
         return f"A1:{get_column_letter(len(self._columns))}{self.rows + 1}"
 
 
-def _cell(
-    sheet: WriteOnlyWorksheet,
+def font(**look: Any) -> Font:
+    """The workbook's own face, otherwise as asked for."""
+    return Font(name=FACE, **{"size": 11, **look})
+
+
+def styled(
+    sheet: Worksheet,
     *,
     alignment: Alignment = _TOP,
     font: Font | None = None,
     fill: PatternFill | None = None,
-    border: Border | None = None,
     text: bool = True,
-) -> WriteOnlyCell:
-    cell = WriteOnlyCell(sheet)
+) -> SheetCell:
+    """A cell with a form and no value, which may be used again for each row."""
+    cell: SheetCell = WriteOnlyCell(sheet)
     cell.alignment = alignment
     if font is not None:
         cell.font = font
     if fill is not None:
         cell.fill = fill
-    if border is not None:
-        cell.border = border
     cell.number_format = TEXT_FORMAT if text else "#,##0"
     return cell
 
 
-styled = _cell
-
-
-def put(cell: WriteOnlyCell, value: Cell) -> WriteOnlyCell:
+def put(cell: SheetCell, value: Cell) -> SheetCell:
     """The cell with this value: a text stays a text, whatever it looks like (a formula, an error, a number)."""
     cell.value = value
     if isinstance(value, str):
@@ -217,19 +248,17 @@ def put(cell: WriteOnlyCell, value: Cell) -> WriteOnlyCell:
     return cell
 
 
-def landscape(sheet: WriteOnlyWorksheet) -> None:
-    """Printed on as many pages as it needs, but one in width."""
-    sheet.page_setup.orientation = "landscape"
-    sheet.page_setup.paperSize = 9
-    sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = 1, 0
-    sheet.sheet_properties.pageSetUpPr.fitToPage = True
+def lines_of(text: str, width: int) -> int:
+    """How many lines a text takes in a column that is `width` digits wide: letters are a little narrower than digits."""
+    return sum(max(1, -(-len(line) * 100 // (width * 112))) for line in text.split("\n"))
 
 
-class _SheetWriter(WorksheetWriter):  # type: ignore[misc]  # openpyxl has no types
+class _SheetWriter(WorksheetWriter):
     """Writes one sheet into a private file of ours, and says where numbers are stored as text on purpose."""
 
-    def __init__(self, sheet: WriteOnlyWorksheet, path: Path, texts: Callable[[], str]) -> None:
+    def __init__(self, sheet: Worksheet, path: Path, texts: Callable[[], str]) -> None:
         super().__init__(sheet, out=str(path))
+        self._path = path
         self._texts = texts
 
     def write_drawings(self) -> None:
@@ -242,7 +271,7 @@ class _SheetWriter(WorksheetWriter):  # type: ignore[misc]  # openpyxl has no ty
         super().write_drawings()
 
     def cleanup(self) -> None:
-        Path(self.out).unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
 
 
 class _Archive(ZipFile):

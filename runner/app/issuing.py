@@ -29,7 +29,7 @@ from runner.adapters.ledger.runs import (
     set_run_state,
     unfinished_run_of,
 )
-from runner.adapters.ledger.scopes import Frozen, Org, Scope, freeze_scope, newest_scope
+from runner.adapters.ledger.scopes import Frozen, Org, Scope, find_scope, freeze_scope, newest_scope
 from runner.adapters.ledger.staging import Campaign, NewRun, PlanChanged, Staging
 from runner.adapters.report_files import check_out_folder
 from runner.app.intake import Asker, Intake, take_in
@@ -195,6 +195,10 @@ def run_files(
                 ledger.path, org=org.key, campaign=scope_key(intake.campaign), shown=intake.campaign, wall=clock.wall
             )
         )
+        if intake.scope is None and find_scope(ledger, org, intake.campaign) is not None:
+            raise InputRefused(
+                f"Another process has just begun the campaign {intake.campaign!r}: run this again, so that it is compared."
+            )
         if intake.scope is not None:
             recover_scope(ledger, intake.scope.id)
         if check_input(work, staging, intake, org):
@@ -219,6 +223,7 @@ def run_files(
         scope = freeze_scope(ledger, org, intake.campaign, frozen, at=clock.wall())
         run = _load(staging, planned, scope, org, ledger, options, overlap, overrides, clock, conversation, work)
         lock.name_run(run.name)
+        staging.close()  # a run may take days; what was staged is loaded
         with conversation.watching() as progress:
             ended = execute(ledger, run, options=options, api=api, clock=clock, progress=progress)
         return planned, ended
@@ -282,7 +287,7 @@ def abandon_run(name: str, why: str, request: Request, *, clock: Clock) -> Ended
         run = _reread(ledger, run)
         if run.state not in UNFINISHED:
             raise UsageError(f"The run {run.name} has ended already ({run.state.value}).")
-        ended = finish(ledger, run, codes=code_table(request.options), clock=clock)
+        ended = finish(ledger, run, options=request.options, clock=clock)
         set_run_state(
             ledger,
             run,
@@ -372,7 +377,7 @@ def _planned(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Api,
 def _plan_code(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Api, options: Options) -> str:
     """Covers the files' bytes, all resolved options, caps, and every order with its target and what is missing."""
     resolved = options.model_dump(
-        mode="json", by_alias=True, exclude={"yes", "plan", "fresh", "json_output", "progress", "out"}
+        mode="json", by_alias=True, exclude={"yes", "plan", "fresh", "json_output", "progress", "out", "reports"}
     )
     content = {
         "files": [file["sha256"] for file in intake.files],
@@ -408,7 +413,7 @@ def _deal_with_unfinished(
         return
     counts = count_run(ledger, unfinished.id)
     if not counts.open_orders:
-        finish(ledger, unfinished, codes=code_table(request.options), clock=clock)
+        finish(ledger, unfinished, options=request.options, clock=clock)
         return
     choice = request.options.unfinished
     if choice is None and intake.of_ours:
@@ -428,7 +433,7 @@ def _deal_with_unfinished(
             raise UsageError(
                 "Lines that we wrote are a part of their campaign and abandon nothing: leave --unfinished out."
             )
-        finish(ledger, unfinished, codes=code_table(request.options), clock=clock)
+        finish(ledger, unfinished, options=request.options, clock=clock)
         override = {**_override("abandon", clock), "why": "--unfinished abandon"}
         set_run_state(
             ledger, unfinished, RunState.ABANDONED, at=clock.wall(), reason="--unfinished abandon", override=override

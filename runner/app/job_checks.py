@@ -81,7 +81,9 @@ def check_files(work: JobAtWork, staging: Staging, intake: Intake, org: Org) -> 
     )
 
 
-def check_plan(work: JobAtWork, staging: Staging, campaign: Campaign, org: Org, options: Options, intake: Intake) -> None:
+def check_plan(
+    work: JobAtWork, staging: Staging, campaign: Campaign, org: Org, options: Options, intake: Intake
+) -> None:
     """Refuse an input with fewer new orders than the job asks for.
 
     Raises:

@@ -13,7 +13,7 @@ from runner.adapters.ledger.reports import RunReader
 from runner.adapters.ledger.runs import find_run, newest_run
 from runner.adapters.report_files import Written, write_reports
 from runner.app.issuing import Request
-from runner.app.running import folder_of
+from runner.app.running import folder_of, workbooks_of
 from runner.app.workplace import code_table, open_ledger, open_org, place_of
 from runner.core.codes import CodeTable
 from runner.core.identity import read_identifier
@@ -35,8 +35,10 @@ def rewrite_reports(name: str | None, request: Request, *, clock: Clock) -> tupl
     if run is None:
         raise UsageError(_no_run(name))
     folder = folder_of(run) if "out" not in request.flags else Path(request.options.out) / run.name
+    codes = code_table(request.options)
     with RunReader(ledger, run.name) as reader:
-        return run.name, write_reports(reader, folder, advise=code_table(request.options).advice)
+        written = write_reports(reader, folder, advise=codes.advice, workbooks=workbooks_of(request.options, codes))
+        return run.name, written
 
 
 def list_of_runs(request: Request, *, clock: Clock, limit: int) -> list[dict[str, object]]:

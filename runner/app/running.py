@@ -17,7 +17,7 @@ from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.recovery import recover_scope
 from runner.adapters.ledger.reports import RunReader
 from runner.adapters.ledger.runs import RunFacts, RunState, count_run, set_run_state
-from runner.adapters.report_files import Written, write_reports
+from runner.adapters.report_files import WorkbookOptions, Written, write_reports
 from runner.app.workplace import Api, code_table, open_api, owner_of_process
 from runner.core.codes import CodeTable
 from runner.core.identity import names_of_answer
@@ -58,14 +58,14 @@ def execute(
     stop: Stop | None = None
     if counts.open_orders:
         stop = _in_loop(_drive(ledger, run, options, api, clock, progress, signals))
-    return finish(ledger, run, codes=code_table(options), clock=clock, stop=stop, signals=signals)
+    return finish(ledger, run, options=options, clock=clock, stop=stop, signals=signals)
 
 
 def finish(
     ledger: LedgerFile,
     run: RunFacts,
     *,
-    codes: CodeTable,
+    options: Options,
     clock: Clock,
     stop: Stop | None = None,
     signals: Sequence[int] = (),
@@ -81,10 +81,16 @@ def finish(
     # First how it was stopped, since the reports read that from the ledger; then what they proved.
     set_run_state(ledger, run, state, at=clock.wall(), exit_codes=stopped, reason=reason)
     with RunReader(ledger, run.name) as reader:
-        written = write_reports(reader, folder_of(run), advise=codes.advice)
+        codes = code_table(options)
+        written = write_reports(reader, folder_of(run), advise=codes.advice, workbooks=workbooks_of(options, codes))
     found = written.exit_codes
     set_run_state(ledger, run, state, at=clock.wall(), exit_code=principal_exit(found), exit_codes=found, reason=reason)
     return Ended(run=run, codes=tuple(found), written=written, stop=stop)
+
+
+def workbooks_of(options: Options, codes: CodeTable) -> WorkbookOptions | None:
+    """What the workbooks need; None when the reports are CSV only."""
+    return WorkbookOptions(codes=codes) if options.reports == "all" else None
 
 
 def folder_of(run: RunFacts) -> Path:

@@ -19,13 +19,14 @@ from runner.adapters.terminal.screens import put_all, screen_for, width_of
 from runner.adapters.terminal.summary_view import show_summary
 from runner.adapters.terminal.tables import find_text, runs_text, show_text
 from runner.app.issuing import Planned, Request, abandon_run, plan_files, resume_run, run_files
+from runner.app.jobs import JobRequest, init_job, request_of_job
 from runner.app.looking import find_of_customer, list_of_runs, rewrite_reports, show_of_run
 from runner.app.running import Ended
 from runner.app.setup import init_org
 from runner.app.workplace import REHEARSAL, code_table
 from runner.cli import flags as f
 from runner.cli.conversation import TerminalConversation, plan_document
-from runner.errors import InputRefused, SettingsError
+from runner.errors import InputRefused, SettingsError, UsageError
 from runner.settings import resolve, settings_path, state_folder
 
 app = typer.Typer(
@@ -38,7 +39,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-_NOT_OPTIONS = frozenset({"files", "run", "why", "settings", "verbose", "quiet", "customer", "last", "dry_run"})
+_NOT_OPTIONS = frozenset({"files", "run", "why", "settings", "verbose", "quiet", "customer", "last", "dry_run"}) | {
+    *("job", "job_name", "date"),
+}
 
 
 @app.callback(invoke_without_command=True)
@@ -50,12 +53,17 @@ def _root(version: Annotated[bool, typer.Option("--version", help="print the ver
 
 def _request(given: dict[str, Any]) -> Request:
     """The options of a command: its parameters as they were given, over environment and settings file."""
+    flags, environment, path = _layers(given)
+    return Request(options=resolve(flags, environment, path), flags=flags, environment=environment, settings=path)
+
+
+def _layers(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str], Path]:
+    """Flags, environment and the path of the settings file."""
     environment = dict(os.environ)
     flags = {name: value for name, value in given.items() if name not in _NOT_OPTIONS and value is not None}
     if "json_output" in flags:
         flags["json"] = flags.pop("json_output")
-    path = settings_path(given.get("settings"), environment)
-    return Request(options=resolve(flags, environment, path), flags=flags, environment=environment, settings=path)
+    return flags, environment, settings_path(given.get("settings"), environment)
 
 
 def _talk(request: Request, *, quiet: bool = False) -> TerminalConversation:
@@ -72,10 +80,13 @@ def _print_text(text: str) -> None:
 
 def _lasting(request: Request) -> list[str]:
     """The flags that a suggested command needs as well, to meet the same ledger and organisation."""
+    given = dict(request.flags)
+    if request.job is not None and not request.options.sandbox:
+        given.setdefault("org", request.options.org)
     return [
         word
         for name in ("ledger", "org", "settings")
-        if (value := request.flags.get(name)) is not None
+        if (value := given.get(name)) is not None
         for word in (f"--{name}", str(value))
     ]
 
@@ -116,8 +127,8 @@ def _end(ended: Ended, request: Request, talk: TerminalConversation, *, began: f
     return ended.exit_code
 
 
-def _end_plan(planned: Planned, request: Request, files: list[Path]) -> int:
-    """0, or 1 when some rows are rejected, 3 when no row is valid or an overlap would be refused."""
+def _end_plan(planned: Planned, request: Request, what: list[str]) -> int:
+    """0, or 1 when some rows are rejected, 3 when no row is valid or an overlap would be refused. `what`: to be run."""
     plan = planned.plan
     if plan.rows == plan.rejected:
         raise InputRefused("No row of the input is valid. Correct the rows and plan again.")
@@ -130,7 +141,7 @@ def _end_plan(planned: Planned, request: Request, files: list[Path]) -> int:
             "Customers hold the same series from another campaign (listed above), and --overlap refuse is set."
         )
     code = 1 if plan.rejected else 0
-    words = ["run", *map(str, files)]
+    words = ["run", *what]
     for name, value in request.flags.items():
         if name in ("yes", "json", "fresh", "progress", "plan"):
             continue
@@ -151,7 +162,9 @@ def _end_plan(planned: Planned, request: Request, files: list[Path]) -> int:
 
 @app.command("run")
 def run(
-    files: f.Files,
+    files: f.Files = None,
+    job: f.Job = None,
+    date: f.Date = None,
     campaign: f.Campaign = None,
     org: f.Org = None,
     series: f.Series = None,
@@ -181,6 +194,7 @@ def run(
     queue_budget: f.QueueBudget = None,
     reach_budget: f.ReachBudget = None,
     out: f.Out = None,
+    reports: f.Reports = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
     json_output: f.Json = None,
@@ -191,19 +205,34 @@ def run(
     """Plan, get consent, issue, and account for every row.
 
     Example: coupon-runner run birthday.csv --campaign birthday-2026-11 --series 415446
+
+    Example of a job: coupon-runner run --job jobs/nightly.toml --yes
     """
+    if job is not None:
+        of_job = _job_request(locals())
+        began = time.monotonic()
+        talk = _talk(of_job.request, quiet=quiet)
+        if dry_run:
+            return _plan_job(of_job, job, date, talk)
+        done = of_job.run(clock=SystemClock(), conversation=talk)
+        if isinstance(done, str):
+            return _end_nothing(done, of_job.request)
+        return _end(done, of_job.request, talk, began=began, quiet=quiet)
     request = _request(locals())
     began = time.monotonic()
+    paths = _paths(files, date)
     talk = _talk(request, quiet=quiet)
     if dry_run:
-        return _plan(files, request, talk)
-    _, ended = run_files(files, request, clock=SystemClock(), conversation=talk)
+        return _plan(paths, request, talk)
+    _, ended = run_files(paths, request, clock=SystemClock(), conversation=talk)
     return _end(ended, request, talk, began=began, quiet=quiet)
 
 
 @app.command("plan")
 def plan(
-    files: f.Files,
+    files: f.Files = None,
+    job: f.Job = None,
+    date: f.Date = None,
     campaign: f.Campaign = None,
     org: f.Org = None,
     series: f.Series = None,
@@ -242,14 +271,52 @@ def plan(
 
     Example: coupon-runner plan birthday.csv --campaign birthday-2026-11 --series 415446
     """
+    if job is not None:
+        of_job = _job_request(locals())
+        return _plan_job(of_job, job, date, _talk(of_job.request, quiet=quiet))
     request = _request(locals())
-    return _plan(files, request, _talk(request, quiet=quiet))
+    return _plan(_paths(files, date), request, _talk(request, quiet=quiet))
+
+
+def _job_request(given: dict[str, Any]) -> JobRequest:
+    """What a command with `--job` asks for."""
+    if given["files"]:
+        raise UsageError("Give files or --job, not both: the job names its own input.")
+    flags, environment, path = _layers(given)
+    return request_of_job(
+        given["job"], given["date"], flags=flags, environment=environment, settings=path, clock=SystemClock()
+    )
+
+
+def _paths(files: list[Path] | None, date: str | None) -> list[Path]:
+    """The files of a command without `--job`."""
+    if not files:
+        raise UsageError("Name a file to issue, or a job with --job JOB.toml.")
+    if date is not None:
+        raise UsageError("--date is for a job: give it with --job JOB.toml.")
+    return files
+
+
+def _plan_job(of_job: JobRequest, job: Path, date: str | None, talk: TerminalConversation) -> int:
+    planned = of_job.plan(clock=SystemClock(), conversation=talk)
+    if isinstance(planned, str):
+        return _end_nothing(planned, of_job.request)
+    talk.show_plan(planned)
+    return _end_plan(planned, of_job.request, ["--job", str(job), *(("--date", date) if date is not None else ())])
+
+
+def _end_nothing(why: str, request: Request) -> int:
+    """Nothing to do is no failure of this job: said plainly."""
+    if request.options.json_output:
+        _print_json({"run": None, "exit_code": 0, "reason": why})
+    sys.stderr.write(last_line(0, why=why) + "\n")
+    return 0
 
 
 def _plan(files: list[Path], request: Request, talk: TerminalConversation) -> int:
     planned = plan_files(files, request, clock=SystemClock(), conversation=talk)
     talk.show_plan(planned)
-    return _end_plan(planned, request, files)
+    return _end_plan(planned, request, [str(file) for file in files])
 
 
 @app.command("resume")
@@ -317,6 +384,7 @@ def report(
     run: Annotated[str | None, typer.Argument(help="run id (default: the newest one)", show_default=False)] = None,
     sandbox: f.Sandbox = None,
     out: f.Out = None,
+    reports: f.Reports = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
     json_output: f.Json = None,
@@ -418,12 +486,26 @@ def init(
     ledger: f.Ledger = None,
     settings: f.Settings = None,
     json_output: f.Json = None,
+    job_name: Annotated[
+        str | None, typer.Option("--job", metavar="NAME", help="write jobs/NAME.toml instead, every key explained")
+    ] = None,
 ) -> int:
     """Create settings and ledger for an organisation. Running it again changes nothing.
 
     Example: coupon-runner init --org acme --api-url https://eu.api.capillarytech.com --region IN
+
+    Example of a job: coupon-runner init --job birthday
     """
     request = _request(locals())
+    if job_name is not None:
+        written = init_job(job_name, request, folder=Path())
+        if request.options.json_output:
+            _print_json({"job": job_name, "file": str(written)})
+        else:
+            sys.stdout.write(f"job       {written}\n")
+        following = command_line("plan", "--job", str(written))
+        sys.stderr.write(last_line(0, why=f"{written} is written; edit it", next_command=following) + "\n")
+        return 0
     made = init_org(request, clock=SystemClock(), conversation=_talk(request))
     document = {
         "org": made.org,

@@ -66,6 +66,9 @@ Grace = Annotated[str | None, typer.Option(metavar="25s", help="after the first 
 QueueBudget = Annotated[str | None, typer.Option(metavar="3h", help="give a series up after so long without a coupon")]
 ReachBudget = Annotated[str | None, typer.Option(metavar="10m", help="give the API up after so long out of reach")]
 Out = Annotated[Path | None, typer.Option(help="folder of the reports (default ./coupon-runs)")]
+Reports = Annotated[
+    str | None, typer.Option(metavar="csv|all", help="CSV and JSON only, or the workbooks as well (default all)")
+]
 PlanCode = Annotated[str | None, typer.Option("--plan", metavar="CODE", help="consent to exactly this plan")]
 Yes = Annotated[
     bool | None, typer.Option("--yes", "-y", help="do not ask; without a terminal a cap or plan code is needed too")
@@ -76,4 +79,9 @@ ProgressFlag = Annotated[
 ]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="say more")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="only the last line")]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="CSV files", show_default=False)]
+Job = Annotated[Path | None, typer.Option("--job", metavar="JOB.toml", help="a job file instead of FILE…")]
+Date = Annotated[
+    str | None,
+    typer.Option("--date", metavar="YYYY-MM-DD", help="with --job: repeat that date (default: the last due)"),
+]
+Files = Annotated[list[Path] | None, typer.Argument(metavar="FILE…", help="CSV files", show_default=False)]

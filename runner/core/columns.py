@@ -91,13 +91,14 @@ ASKED_ABOUT = (
 """Headings that may or may not be an externalId: a person says so with `--map`, nobody assumes it."""
 
 
-def _squeeze(heading: str) -> str:
+def squeeze(heading: str) -> str:
+    """A heading as it compares: letters and digits only, whatever their case."""
     return "".join(sign for sign in unicodedata.normalize("NFKC", heading).casefold() if sign.isalnum())
 
 
-_ROLES = {_squeeze(word): role for role, words in SYNONYMS.items() for word in words}
-_UNCERTAIN = frozenset(map(_squeeze, ASKED_ABOUT))
-_MAP_WORDS = {_squeeze(role): role for role in MAPPABLE} | {"series": Role.SERIES}
+_ROLES = {squeeze(word): role for role, words in SYNONYMS.items() for word in words}
+_UNCERTAIN = frozenset(map(squeeze, ASKED_ABOUT))
+_MAP_WORDS = {squeeze(role): role for role in MAPPABLE} | {"series": Role.SERIES}
 _ADDED = frozenset(ADDED_COLUMNS)
 
 
@@ -135,7 +136,7 @@ class Columns:
 
 def role_of(heading: str) -> Role | None:
     """The role that a heading means by itself, else None."""
-    return _ROLES.get(_squeeze(heading))
+    return _ROLES.get(squeeze(heading))
 
 
 def is_ours(headers: Sequence[str]) -> bool:
@@ -177,7 +178,7 @@ def assign_columns(headers: Sequence[str], mapping: Mapping[str, str]) -> Column
     if ours:
         roles[Role.REF] = added[REF_COLUMN]
     uncertain = tuple(
-        names[index] for index in originals if _squeeze(names[index]) in _UNCERTAIN and index not in roles.values()
+        names[index] for index in originals if squeeze(names[index]) in _UNCERTAIN and index not in roles.values()
     )
     known = told | set(found) | set(roles)
     if not known & set(IDENTIFIERS):
@@ -202,7 +203,7 @@ def _told(
     told: set[Role] = set()
     problems: list[str] = []
     for word, heading in mapping.items():
-        role = _MAP_WORDS.get(_squeeze(word))
+        role = _MAP_WORDS.get(squeeze(word))
         if role is None:
             problems.append(f"--map does not know '{word}'. It takes {', '.join(MAPPABLE)}.")
             continue
@@ -212,7 +213,7 @@ def _told(
         told.add(role)
         wanted = trim(heading)
         fits = [i for i in originals if names[i] == wanted]
-        fits = fits or [i for i in originals if _squeeze(wanted) and _squeeze(names[i]) == _squeeze(wanted)]
+        fits = fits or [i for i in originals if squeeze(wanted) and squeeze(names[i]) == squeeze(wanted)]
         if not fits:
             problems.append(
                 f'--map {role}="{heading}": the file has no such heading. Its headings are {_listed(names, originals)}.'

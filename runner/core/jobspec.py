@@ -311,8 +311,8 @@ KEYS: tuple[JobKey, ...] = (
     JobKey(
         name="guards.min_new",
         shape=Shape.WHOLE,
-        what="Fewer orders (customer and series) that earlier dates of this job did not have refuse the input (exit 3): "
-        "it is probably yesterday's file again",
+        what="Fewer orders (customer and series) that earlier dates of this job did not have refuse the input (exit "
+        "3): it is probably yesterday's file again",
         default="none",
         unit="orders",
         example="1",
@@ -386,7 +386,8 @@ def mark_of(record: object) -> JobMark | None:
     match record:
         case {"name": str(name), "template": str(template), "date": None | str() as day}:
             return JobMark(name=name, template=template, date=day)
-    return None
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -504,7 +505,7 @@ def _problem_of(key: JobKey, value: object) -> str | None:
         case Shape.CLOCK:
             if not isinstance(value, str) or read_clock(value) is None:
                 return f'must be a time of day in quotes such as "22:30", not {_shown(value)}'
-        case _:
+        case Shape.TEXT | Shape.PATH | Shape.CAMPAIGN | Shape.ZONE | Shape.RATE:
             if not isinstance(value, str) or not value.strip():
                 return f"must be text in quotes, not {_shown(value)}"
             if key.shape is Shape.CAMPAIGN:
@@ -522,7 +523,9 @@ def _disagreements(spec: JobSpec, document: Mapping[str, object]) -> list[JobPro
     """What is wrong between keys."""
     problems = []
     if "timezone" not in document:
-        needs = [name for name, text in (("campaign", spec.campaign), ("input", "".join(spec.input))) if uses_date(text)]
+        needs = [
+            name for name, text in (("campaign", spec.campaign), ("input", "".join(spec.input))) if uses_date(text)
+        ]
         needs += ["due"] if spec.due is not None else []
         needs += ["guards.min_new"] if spec.min_new is not None else []
         if needs:
@@ -568,7 +571,9 @@ def date_problem(text: str) -> str | None:
         name, colon, form = field.partition(":")
         if name != "date" or (colon and not form):
             return f"{{{field}}} is not known: write {{date}}, or {{date:%Y-%m}} for a part of it"
-        if wrong := [sign for sign in re.findall(r"%(.?)", form.replace("%%", "")) if sign not in DATE_SIGNS or not sign]:
+        if wrong := [
+            sign for sign in re.findall(r"%(.?)", form.replace("%%", "")) if sign not in DATE_SIGNS or not sign
+        ]:
             known = " ".join(f"%{sign}" for sign in DATE_SIGNS)
             return f"%{wrong[0]} in {{{field}}} is no part of a date; known are {known}"
         if form and "%" not in form.replace("%%", ""):
@@ -650,7 +655,9 @@ class EarlierRun(NamedTuple):
     files: frozenset[str]
 
 
-def repeated_file(files: Mapping[str, str], scope: int | None, earlier: Sequence[EarlierRun]) -> tuple[str, EarlierRun] | None:
+def repeated_file(
+    files: Mapping[str, str], scope: int | None, earlier: Sequence[EarlierRun]
+) -> tuple[str, EarlierRun] | None:
     """The first file whose bytes another date of the job had already, with the run that did; None when all are new.
 
     `files`: sha256 → name. Within the same campaign the same bytes are harmless: nothing of them is missing.

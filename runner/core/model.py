@@ -64,8 +64,8 @@ class Ref(NamedTuple):
 class Row(NamedTuple):
     """A valid row. `identifiers` holds every identifier of the row; `sent` is the one that names it to the API.
 
-    `count` is what the row asks of each of its series: cell, else default. `counted` is False when a row with
-    a `_ref` prints no count.
+    `count` is what the row asks of each of its series: cell, else default; `counts` where the defaults of its series
+    differ, in their order. `counted` is False when a row with a `_ref` prints no count.
     """
 
     place: Place
@@ -76,6 +76,7 @@ class Row(NamedTuple):
     count: int  # type: ignore[assignment]  # shadows tuple.count, which nobody calls on a row
     ref: Ref | None = None
     counted: bool = True
+    counts: tuple[int, ...] = ()
 
 
 class RejectedRow(NamedTuple):

@@ -5,7 +5,6 @@ Nothing is guessed and nothing is dropped: a cell that could mean two things rej
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -14,67 +13,21 @@ from runner.core.identity import read_identifier, region_problem
 from runner.core.model import Identifier, Kind, Place, Problem, Ref, RejectedRow, Row
 from runner.core.neutralising import restore
 from runner.core.refs import REF_COLUMN, read_ref
+from runner.core.series_cells import MAX_COUNT, MAX_SERIES, read_count, read_series
+from runner.core.series_list import SeriesList, SeriesNames
+from runner.core.sheet_cells import doubt_of
 from runner.core.trimming import trim
 from runner.errors import InputRefused, UsageError
-
-MAX_SERIES = 2**31 - 1
-"""The API documents `seriesId` as an integer; above this a spreadsheet has run two ids into one number."""
-
-MAX_COUNT = 1_000_000
-"""Coupons for one person from one series: more is a mistake in the file, not a campaign."""
 
 _REMEMBERED = 20_000
 """Different series and count cells whose reading is kept: files repeat the same few."""
 
-_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
-"""One number with its digits grouped, in thousands or in lakhs."""
-
-_SEPARATORS = re.compile(r"[\s,;]+")
-_COUNT = re.compile(r"(\d{1,12})(?:\.0+)?")
-
 Value = TypeVar("Value")
 
 
-def read_series(text: str) -> tuple[int, ...] | str:
-    """The series ids of a cell, in their order, or a sentence. Several are separated by comma, semicolon or blank.
-
-    `415446,535521` is two; `415,446` may be one with its thousands grouped or two, and is refused.
-    """
-    text = trim(text).removeprefix("'")
-    if _GROUPED.fullmatch(text):
-        joined, listed = text.replace(",", ""), text.replace(",", "; ")
-        return f"This can be one series or several. Write {joined} for the one, or {listed} for several."
-    series: list[int] = []
-    for part in _SEPARATORS.split(text):
-        if not part:
-            continue
-        if not part.isdecimal() or not part.strip("0０"):  # noqa: RUF001 - the full-width zero
-            return (
-                f"'{part}' is not a series id. It is a positive whole number such as 415446, without sign or decimals."
-            )
-        number = int(part) if len(part) <= 40 else MAX_SERIES + 1
-        if number > MAX_SERIES:
-            return (
-                "This number is too large for a series id. A spreadsheet makes one number of two ids such as "
-                "415446,535521: format the column as text and write 415446; 535521."
-            )
-        if number in series:
-            return f"Series {number} stands twice in this cell. Name it once, and use the count for more coupons."
-        series.append(number)
-    return tuple(series) if series else "This cell names no series. Write the series id, for example 415446."
-
-
-def read_count(text: str) -> int | str:
-    """The coupons that a count cell asks for, or a sentence. `2.0`, as programs write it, is 2."""
-    found = _COUNT.fullmatch(trim(text).removeprefix("'"))
-    if found is None:
-        return "This is not a count. Write a positive whole number such as 2, or leave the cell empty for the default."
-    count = int(found[1])
-    if count < 1:
-        return "A count is at least 1. Delete the row if this customer is to get no coupon."
-    if count > MAX_COUNT:
-        return f"This count is above {MAX_COUNT:,}. Check the cell: it may hold an identifier or a date."
-    return count
+def has_series_column(columns: Columns) -> bool:
+    """Whether the rows of a table name their series themselves."""
+    return Role.SERIES in columns.roles or SERIES_COLUMN in columns.added
 
 
 class RowReader:
@@ -83,10 +36,11 @@ class RowReader:
     `identify_by`: the kinds that may name the customer to the API; the first one that a row has is sent. `region`: for
     mobiles without country code. `default_series`, `default_count`: `--series` and `--count`. `ledger_id`, `key`: of
     the ledger in use, for `_ref`. `ours`: we wrote the file, so cells are restored before they are read (None: as
-    `columns` says).
+    `columns` says). `series_list`: the series that rows may name, by id or name, and their counts; without a series
+    column and default series a row gets every one of them.
 
     Raises:
-        InputRefused: no series column and no default series, or no column for any kind of `identify_by`.
+        InputRefused: no series column, default series or list, or no column for any kind of `identify_by`.
         UsageError: a default or the region is not valid.
     """
 
@@ -101,6 +55,7 @@ class RowReader:
         ledger_id: str,
         key: bytes,
         ours: bool | None = None,
+        series_list: SeriesList | None = None,
     ) -> None:
         if (problem := region_problem(region)) is not None:
             raise UsageError(problem)
@@ -115,10 +70,17 @@ class RowReader:
                 "say with --map which column it is."
             )
         roles = columns.roles
-        if Role.SERIES not in roles and SERIES_COLUMN not in columns.added and not default_series:
-            raise InputRefused(
-                "No column names the coupon series. Give --series ID, add a column series_id, or say which column it "
-                'is with --map series_id="Heading".'
+        if not has_series_column(columns) and not default_series:
+            if series_list is None:
+                raise InputRefused(
+                    "No column names the coupon series. Give --series ID, add a column series_id, or say which column "
+                    'it is with --map series_id="Heading".'
+                )
+            default_series = series_list.ids
+        if series_list is not None and (unlisted := [one for one in default_series if one not in series_list.ids]):
+            raise UsageError(
+                f"--series {','.join(map(str, unlisted))}: the list of series does not have it. Correct the flag, or "
+                "add the series to the list."
             )
         self._columns = columns
         self._headers = columns.headers
@@ -136,6 +98,9 @@ class RowReader:
         self._line_series_at = columns.added.get(SERIES_COLUMN)
         self._default_series = tuple(default_series)
         self._default_count = default_count
+        self._listed = series_list
+        self._read_cell = read_series if series_list is None else SeriesNames(series_list).read
+        self._listed_counts = {} if series_list is None else series_list.counts
         self._known_series: dict[str, tuple[int, ...] | str] = {}
         self._known_counts: dict[str, int | str] = {}
 
@@ -162,13 +127,20 @@ class RowReader:
         count, counted = self._read_count(cells, ref, one_line, problems)
         if sent is None or problems:
             return self._reject(place, cells, problems)
-        return Row(place, self._originals(cells), tuple(identifiers), sent, series, count, ref, counted)
+        counts: tuple[int, ...] = ()
+        if count is None:
+            counts = tuple(self._listed_counts.get(one, self._default_count) for one in series)
+            count, counts = counts[0], counts if len(set(counts)) > 1 else ()
+        return Row(place, self._originals(cells), tuple(identifiers), sent, series, count, ref, counted, counts)
 
     def _read_identifiers(self, cells: Sequence[str], problems: list[Problem]) -> list[Identifier]:
         identifiers: list[Identifier] = []
         for index, kind in self._identifiers:
             cell = cells[index]
             if not cell or not trim(cell):
+                continue
+            if (doubt := doubt_of(cell)) is not None:
+                problems.append(Problem(self._headers[index], cell, doubt))
                 continue
             found = read_identifier(kind, cell, self._region)
             if isinstance(found, str):
@@ -216,13 +188,16 @@ class RowReader:
                 Problem(SERIES_COLUMN, "", "This row names no series. Write one here, or give --series ID.")
             )
             return ()
-        series = self._default_series if cell is None else self._remember(self._known_series, cell, read_series)
+        if cell is not None and (doubt := doubt_of(cell, series=True)) is not None:
+            problems.append(Problem(heading, cell, doubt))
+            return ()
+        series = self._default_series if cell is None else self._remember(self._known_series, cell, self._read_cell)
         if isinstance(series, str):
             problems.append(Problem(heading, cell, series))
             return ()
         if not one_line or len(series) == 1:
             return series
-        line = self._remember(self._known_series, line_cell, read_series)
+        line = self._remember(self._known_series, line_cell, self._read_cell)
         if isinstance(line, str) or len(line) != 1 or line[0] not in series:
             problems.append(
                 Problem(
@@ -237,13 +212,13 @@ class RowReader:
 
     def _read_count(
         self, cells: Sequence[str], ref: Ref | None, one_line: bool, problems: list[Problem]
-    ) -> tuple[int, bool]:
-        """(count, whether the row prints one)."""
+    ) -> tuple[int | None, bool]:
+        """(count, whether the row prints one). None: the row names none, so each series has its default."""
         cell = None if self._count_at is None else cells[self._count_at]
         heading = None if self._count_at is None else self._headers[self._count_at]
         if cell is None or not trim(cell):
             if not one_line:
-                return self._default_count, True
+                return None, True
             if ref is not None and not ref.whole:
                 problems.append(
                     Problem(
@@ -254,6 +229,9 @@ class RowReader:
                     )
                 )
             return 0, False
+        if (doubt := doubt_of(cell)) is not None:
+            problems.append(Problem(heading, cell, doubt))
+            return 0, True
         count = self._remember(self._known_counts, cell, read_count)
         if isinstance(count, str):
             problems.append(Problem(heading, cell, count))
@@ -301,4 +279,16 @@ class RowReader:
             if self._line_series_at is not None and self._line_series_at < len(cells):
                 series = trim(cells[self._line_series_at]) or series
         count = "" if self._count_at is None or self._count_at >= len(cells) else trim(cells[self._count_at])
-        return RejectedRow(place, self._originals(cells), tuple(problems), series, count or str(self._default_count))
+        return RejectedRow(
+            place, self._originals(cells), tuple(problems), series, count or self._count_instead_of_blank(series)
+        )
+
+    def _count_instead_of_blank(self, series: str) -> str:
+        """The default count of what a rejected row names; "" where its series have different ones, or cannot be read."""
+        if not self._listed_counts:
+            return str(self._default_count)
+        named = self._read_cell(series)
+        if isinstance(named, str):
+            return ""
+        counts = {self._listed_counts.get(one, self._default_count) for one in named}
+        return str(counts.pop()) if len(counts) == 1 else ""

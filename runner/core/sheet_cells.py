@@ -13,6 +13,9 @@ EXACT = 10**15
 _AS_TEXT = "Format the column as text and enter it again from its source."
 
 
+HAS_DECIMALS = f"This is a number with decimals, so it is no identifier and no count. {_AS_TEXT}"
+
+
 class DoubtfulCell(str):
     """The text of a cell that is not, or may not be, what somebody entered, with the reason and the remedy.
 
@@ -68,7 +71,10 @@ def cell_text(raw: RawCell, code: str, text: str) -> str:
         code: its number format.
         text: what the reader of values found in it, as text: taken for texts and dates.
     """
-    if is_uncalculated(raw):
+    if raw.type == "n" and code == "General" and raw.value is not None and raw.value.isdecimal():
+        if len(raw.value) <= 15 and raw.value[0] != "0":
+            return raw.value  # by far the most
+    elif is_uncalculated(raw):
         return DoubtfulCell(
             f"={raw.formula}",
             "This formula was never calculated, so the cell has no value yet. Open the file in Excel, save it, and "
@@ -115,17 +121,17 @@ def _number(written: str, code: str, text: str) -> str:
             f"A spreadsheet keeps 15 digits of a number and this one has {len(digits.lstrip('-'))}: its last digits "
             f"may be lost. {_AS_TEXT}",
         )
-    if value != value.to_integral_value():
-        shown = f"{value.normalize():f}"
-        return DoubtfulCell(shown, f"This is a number with decimals, so it is no identifier and no count. {_AS_TEXT}")
     whole = int(value)
     seen = shown_integer(whole, code)
     if seen is None:
         return DoubtfulCell(
-            str(whole),
+            f"{value.normalize():f}",
             "The number format of this cell shows another number than the cell holds. Format the column as text "
             "and enter what is meant.",
         )
+    if value != whole:
+        shown = f"{value.normalize():f}"
+        return DoubtfulCell(shown, HAS_DECIMALS)
     if is_grouped(code) and abs(whole) >= 1000:
         return DoubtfulCell(
             seen,

@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.core.codes import CodeTable
 from runner.core.model import Problem
-from runner.core.statuses import FLAG_SENTENCES, STATUS_WORDS, LineStatus
+from runner.core.statuses import FLAG_SENTENCES, STATUS_WORDS
 from runner.core.totals import (
     ALL_ISSUED,
     FATAL,
@@ -132,7 +132,8 @@ def summarise(
         sheet=f"{REHEARSAL} {SHEETS[0]}" if run.rehearsal else SHEETS[0],
         title=f"{mark}Coupons for {run.campaign}",
         banner=(
-            "These coupons exist on the machine that rehearsed only. It checks the file, not whether customers exist."
+            "These coupons exist on the machine that rehearsed only. A rehearsal checks the file, not "
+            "whether customers exist."
             if run.rehearsal
             else ""
         ),
@@ -191,6 +192,7 @@ def _steps(run: RunInWords, totals: Totals, extent: Extent) -> tuple[str, ...]:
 
 def _facts(run: RunInWords, exit_codes: Sequence[int], local: Local) -> tuple[tuple[str, str], ...]:
     user, host = str(run.owner.get("user", "")), str(run.owner.get("host", ""))
+    zone = name_zone(local(run.started))
     outcome = run.state
     if not run.live:
         code = principal_exit(exit_codes)
@@ -205,7 +207,7 @@ def _facts(run: RunInWords, exit_codes: Sequence[int], local: Local) -> tuple[tu
         ("Started by", f"{user} on {host}" if user and host else user or host),
         ("Started", tell_time(run.started, local)),
         ("Ended", tell_time(run.ended, local) if run.ended is not None else ""),
-        ("Times are in", f"{name_zone(local(run.started))}, in this workbook; CSV files have UTC"),
+        ("Times are in", zone if zone == "UTC" else f"{zone}; the CSV files have UTC"),
     ]
     return tuple((label, text) for label, text in facts if text)
 
@@ -337,7 +339,9 @@ def _notes(totals: Totals, changes: Changes, extent: Extent) -> tuple[str, ...]:
         if held is None and lines <= MAX_LINES:
             notes.append(f"{there:,} coupons are more than {MAX_LINES:,}: they are in {extent.csv[sheet]} only.")
         elif held is not None and held < there:
-            notes.append(f"The sheet {sheet} holds the first {held:,} of {there:,} rows: all are in {extent.csv[sheet]}.")
+            notes.append(
+                f"The sheet {sheet} holds the first {held:,} of {there:,} rows: all are in {extent.csv[sheet]}."
+            )
     if not extent.failures_file:
         notes.append("There is no failures.xlsx, since a part of the failures would mislead: correct failures.csv.")
     if changes.controls:

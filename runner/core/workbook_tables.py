@@ -50,8 +50,8 @@ class Look(StrEnum):
 _LOOKS = {
     look: frozenset(headings.split())
     for look, headings in {
-        Look.NUMBER: "_row row rows _target _issued _issued_before _missing _in_doubt _revoked _attempts quantity known "
-        "in_doubt",
+        Look.NUMBER: "_row row rows _target _issued _issued_before _missing _in_doubt _revoked _attempts"
+        " quantity known in_doubt",
         Look.TIME: "_first_sent _last_answer began ended time",
         Look.STATUS: "_status state",
         Look.WIDE: "_error_message _advice message",
@@ -178,9 +178,9 @@ def sheet_widths(columns: Sequence[Column], rows: Sequence[Sequence[Cell | None]
             continue
         longest = max((len(str(row[index])) for row in rows if row[index] is not None), default=0)
         # The filter's button covers the end of a heading.
-        widths.append(max(_NARROWEST, min(max(longest + 1, len(column.heading) + 4), _WIDEST)))
+        widths.append(max(_NARROWEST, min(max(longest + 1, len(column.heading) + 3), _WIDEST)))
     return widths
 
 
-_FIXED = {Look.WIDE: 48, Look.QUIET: 9, Look.CODES: 26}
+_FIXED = {Look.WIDE: 46, Look.QUIET: 9, Look.CODES: 26}
 _NARROWEST, _WIDEST = 7, 36

@@ -24,6 +24,8 @@ from runner.errors import LedgerFailed, LedgerVersion, NoLedger, UsageError
 
 _OLDEST_SQLITE = (3, 35, 0)  # UPDATE … FROM and RETURNING
 _BUSY_MILLISECONDS = 600_000
+_CACHE_KIB = 6_144
+"""A connection's page cache: small, since memory must not grow with the file; the operating system caches the rest."""
 _CHECKPOINT_PAGES = 8192
 """32 MB of log before its pages move into the file: keys are digests, so a page is written many times before that."""
 
@@ -172,7 +174,7 @@ def _engine(path: Path, *, readonly: bool) -> sa.Engine:
         with through_the_door(path):
             connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
             connection.execute("PRAGMA temp_store = FILE")
-            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             connection.execute("PRAGMA foreign_keys = ON")
             if readonly:
                 connection.execute("PRAGMA query_only = ON")

@@ -158,6 +158,14 @@ class RunReader:
             issued, held = self._conn.execute(sa.text(_CALL_SUMS), run).one()
         return tally.totals(rows=rows, line_count=lines, rejected=rejected, ledger_issued=issued, ledger_in_doubt=held)
 
+    def line_count(self) -> int:
+        """Lines and rejected rows: how many lines a report has."""
+        query = (
+            "SELECT (SELECT count(*) FROM lines WHERE run_id = :run)"
+            " + (SELECT coalesce(sum(rejected), 0) FROM rows WHERE run_id = :run)"
+        )
+        return int(self._conn.execute(sa.text(query), {"run": self.run.id}).scalar_one())
+
     def is_live(self) -> bool:
         """Whether the run may be changing while it is read: neither stopped, finished nor abandoned."""
         state = self._conn.execute(sa.select(runs.c.state).where(runs.c.id == self.run.id)).scalar_one()

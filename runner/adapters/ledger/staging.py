@@ -18,8 +18,8 @@ from typing import NamedTuple
 import orjson
 import sqlalchemy as sa
 
-from runner.adapters.ledger.events import append_event
 from runner.adapters.ledger import job_runs
+from runner.adapters.ledger.events import append_event
 from runner.adapters.ledger.files import LedgerFile, transaction
 from runner.core.jobspec import EarlierRun, JobMark
 from runner.core.keys import name_hash, order_key
@@ -126,6 +126,10 @@ class Staging:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget everything that is staged, and give its memory back. A second time does nothing."""
         self._connection.close()
 
     @contextmanager

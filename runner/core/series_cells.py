@@ -1,0 +1,61 @@
+"""The cells of a series and of a count: what they ask for, or a sentence why they cannot be read."""
+
+from __future__ import annotations
+
+import re
+
+from runner.core.trimming import trim
+
+MAX_SERIES = 2**31 - 1
+"""The API documents `seriesId` as an integer; above this a spreadsheet has run two ids into one number."""
+
+MAX_COUNT = 1_000_000
+"""Coupons for one person from one series: more is a mistake in the file, not a campaign."""
+
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
+"""One number with its digits grouped, in thousands or in lakhs."""
+
+_SEPARATORS = re.compile(r"[\s,;]+")
+_COUNT = re.compile(r"(\d{1,12})(?:\.0+)?")
+
+
+def read_series(text: str) -> tuple[int, ...] | str:
+    """The series ids of a cell, in their order, or a sentence. Several are separated by comma, semicolon or blank.
+
+    `415446,535521` is two; `415,446` may be one with its thousands grouped or two, and is refused.
+    """
+    text = trim(text).removeprefix("'")
+    if _GROUPED.fullmatch(text):
+        joined, listed = text.replace(",", ""), text.replace(",", "; ")
+        return f"This can be one series or several. Write {joined} for the one, or {listed} for several."
+    series: list[int] = []
+    for part in _SEPARATORS.split(text):
+        if not part:
+            continue
+        if not part.isdecimal() or not part.strip("0０"):  # noqa: RUF001 - the full-width zero
+            return (
+                f"'{part}' is not a series id. It is a positive whole number such as 415446, without sign or decimals."
+            )
+        number = int(part) if len(part) <= 40 else MAX_SERIES + 1
+        if number > MAX_SERIES:
+            return (
+                "This number is too large for a series id. A spreadsheet makes one number of two ids such as "
+                "415446,535521: format the column as text and write 415446; 535521."
+            )
+        if number in series:
+            return f"Series {number} stands twice in this cell. Name it once, and use the count for more coupons."
+        series.append(number)
+    return tuple(series) if series else "This cell names no series. Write the series id, for example 415446."
+
+
+def read_count(text: str) -> int | str:
+    """The coupons that a count cell asks for, or a sentence. `2.0`, as programs write it, is 2."""
+    found = _COUNT.fullmatch(trim(text).removeprefix("'"))
+    if found is None:
+        return "This is not a count. Write a positive whole number such as 2, or leave the cell empty for the default."
+    count = int(found[1])
+    if count < 1:
+        return "A count is at least 1. Delete the row if this customer is to get no coupon."
+    if count > MAX_COUNT:
+        return f"This count is above {MAX_COUNT:,}. Check the cell: it may hold an identifier or a date."
+    return count
