@@ -28,7 +28,7 @@ def main() -> None:
     )
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--concurrency", type=int, default=128)
+    parser.add_argument("--concurrency", type=int, default=256)
     parser.add_argument("--skip-memory", action="store_true")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="coupon-runner-bench-"))

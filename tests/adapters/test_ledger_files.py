@@ -152,7 +152,7 @@ def test_the_writers_connection_survives_a_power_cut(path: Path, keys: Path) -> 
         "foreign_keys": 1,
         "busy_timeout": 600_000,
         "temp_store": 1,
-        "cache_size": -65536,
+        "cache_size": -6144,
     }
 
 

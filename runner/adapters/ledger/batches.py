@@ -109,7 +109,7 @@ def _begin(conn: sa.Connection, starts: Sequence[CallStart], at: float) -> tuple
     recorded = conn.exec_driver_sql(sql.BEGIN_CALLS, (payload.decode(), at)).rowcount
     moved = conn.exec_driver_sql(sql.BEGIN_ORDERS, (payload.decode(),)).rowcount
     if recorded != moved:
-        raise LedgerFailed("The ledger recorded other calls than its orders allow. Run `coupon-runner audit`.")
+        raise LedgerFailed("The ledger recorded other calls than its orders allow. Keep it and report this fault.")
     if recorded == len(starts):
         return payload, [True] * len(starts)
     found = {int(position) for position in conn.exec_driver_sql(sql.BEGUN, (payload.decode(),)).scalars()}

@@ -36,11 +36,12 @@ _SENTENCES = {
     ),
     sqlite3.SQLITE_CORRUPT: (
         "The ledger {path} is damaged. Send nothing more for its campaigns, keep the file and the `-wal` and `-shm` "
-        "files beside it, and put back a backup (`coupon-runner recover`)."
+        "files beside it, and put back the newest backup: what was issued after it was made would be issued again, so "
+        "look through the reports written since then first."
     ),
     sqlite3.SQLITE_NOTADB: (
         "The file {path} is not a ledger: it is no SQLite database, or its beginning was overwritten. Check the path; "
-        "if it is the right one, put back a backup."
+        "if it is the right one, put back the newest backup: what was issued after it was made would be issued again."
     ),
     sqlite3.SQLITE_IOERR: (
         f"The disk failed while the ledger {{path}} was read or written. Check the disk and its connection. {_AGAIN}"
@@ -54,14 +55,13 @@ _SENTENCES = {
     ),
     sqlite3.SQLITE_CONSTRAINT: (
         "The ledger {path} refused a change that would break its own rules ({name}). Nothing of that change was "
-        "kept. This is a fault of the program: please report it; `coupon-runner audit` checks the ledger."
+        "kept. This is a fault of the program: please report it, and keep the ledger as it is."
     ),
     sqlite3.SQLITE_SCHEMA: "The tables of the ledger {path} changed while it was in use. Start the command again.",
 }
 
 _OTHER = (
-    "The ledger {path} could not be read or written ({name}). Check the disk and the rights of the file; "
-    "`coupon-runner audit` checks its content."
+    "The ledger {path} could not be read or written ({name}). Check the disk and the rights of the file and its folder."
 )
 
 _FAULT = (

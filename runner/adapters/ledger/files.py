@@ -89,7 +89,8 @@ class LedgerFile:
             raise NoLedger(
                 f"There is no ledger at {path}: earlier runs would be unknown, and their coupons issued again. "
                 "If this organisation has never been run, create it with `coupon-runner init`; otherwise name the "
-                "ledger that the earlier runs used (--ledger)."
+                "ledger that the earlier runs used (--ledger).",
+                next_command="coupon-runner init",
             )
         ledger = cls(path, ledger_id="", nonce="", key=b"", rehearsal=False)
         with through_the_door(path), closing(ledger.connect(readonly=True)) as conn:
@@ -111,7 +112,7 @@ class LedgerFile:
         missing = {"ledger_id", "nonce", "key_fingerprint", "rehearsal"} - facts.keys()
         if missing:
             lacking = ", ".join(sorted(missing))
-            raise LedgerFailed(f"The ledger {path} is damaged: it lacks {lacking}. Put back a backup.")
+            raise LedgerFailed(f"The ledger {path} is damaged: it lacks {lacking}. Put back the newest backup.")
         ledger.ledger_id = facts["ledger_id"]
         ledger.nonce = facts["nonce"]
         ledger.rehearsal = facts["rehearsal"] == "1"

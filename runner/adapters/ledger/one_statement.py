@@ -20,8 +20,8 @@ from runner.adapters.ledger.events import Head, link_hash
 from runner.adapters.ledger.settling import describe, digests_of, names_of
 
 VIEW = """
-CREATE TEMP VIEW one_batch(before, settle, messages, coupons, coupon_hashes, names, name_hashes, begins, at, seq, run_id,
-    body, hash) AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+CREATE TEMP VIEW one_batch(before, settle, messages, coupons, coupon_hashes, names, name_hashes, begins, at, seq,
+    run_id, body, hash) AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 """
 
 

@@ -202,6 +202,27 @@ def count_run(ledger: LedgerFile, run_id: int) -> RunCounts:
     return RunCounts(target=target, issued=issued, held=held, missing=missing, open_orders=open_orders, spent=spent)
 
 
+def newest_series_list(ledger: LedgerFile, scope_id: int) -> dict[str, Any] | None:
+    """The list of series that a campaign's runs had last, as it was recorded; None when none had one."""
+    with closing(ledger.connect(readonly=True)) as connection:
+        found = connection.exec_driver_sql(
+            "SELECT json_extract(args, '$.series_list') FROM runs WHERE scope_id = ?"
+            " AND json_extract(args, '$.series_list') IS NOT NULL ORDER BY id DESC LIMIT 1",
+            (scope_id,),
+        ).scalar()
+    return dict(json.loads(found)) if found is not None else None
+
+
+def issued_by_series(ledger: LedgerFile, scope_id: int) -> dict[int, int]:
+    """Coupons issued or in doubt of each series, over all runs of a campaign."""
+    with closing(ledger.connect(readonly=True)) as connection:
+        found = connection.exec_driver_sql(
+            "SELECT series, sum(issued + held) FROM orders WHERE scope_id = ? AND merged_into IS NULL GROUP BY series",
+            (scope_id,),
+        ).all()
+    return {int(series): int(total) for series, total in found}
+
+
 def newest_head(ledger: LedgerFile) -> Head:
     """The newest link of the ledger's history."""
     with closing(ledger.connect(readonly=True)) as connection:

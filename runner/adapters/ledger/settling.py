@@ -141,7 +141,7 @@ def _write_calls(conn: sa.Connection, payload: str, count: int, first: Sequence[
             raise Uneven  # one at a time shows which
         raise LedgerFailed(
             f"The call {first[0]} cannot become “{first[2]}”: the ledger does not hold it as a call of this order that "
-            "waits for an answer. Nothing more is sent. Run `coupon-runner audit` and report this."
+            "waits for an answer. Nothing more is sent. Keep the ledger and report this fault."
         )
 
 

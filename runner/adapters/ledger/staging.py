@@ -50,7 +50,7 @@ EXAMPLES = 20
 TEMPORARY = """
 CREATE TEMP TABLE t_rows(seq INTEGER PRIMARY KEY, file INT, sheet TEXT, row INT, cells TEXT, problems TEXT,
     series_text TEXT, count_text TEXT, kind TEXT, value TEXT, hash BLOB, series TEXT, count INT,
-    counted INT, ref TEXT, cluster INT);
+    counted INT, ref TEXT, cluster INT, counts TEXT);
 CREATE TEMP TABLE t_names(hash BLOB, seq INT, kind TEXT, value TEXT);
 CREATE TEMP TABLE t_links(mark, seq INT);
 CREATE TEMP TABLE t_merged(person INTEGER PRIMARY KEY, root INT);
@@ -163,7 +163,7 @@ class Staging:
             if isinstance(row, RejectedRow):
                 problems = _json(row.problems)
                 texts = (problems, row.series_text, row.count_text)
-                staged.append((seq, *place, cells, *texts, None, None, None, None, None, None, None, seq))
+                staged.append((seq, *place, cells, *texts, None, None, None, None, None, None, None, seq, None))
                 continue
             sent_hash = b""
             for identifier in row.identifiers:
@@ -180,7 +180,7 @@ class Staging:
                     cells,
                     None,
                     series,
-                    str(row.count),
+                    "" if row.counts else str(row.count),
                     row.sent.kind.value,
                     row.sent.written,
                     sent_hash,
@@ -189,11 +189,12 @@ class Staging:
                     int(row.counted),
                     ref,
                     seq,
+                    _json(row.counts) if row.counts else None,
                 )
             )
         with self._temporary():
             if staged:
-                self._connection.exec_driver_sql(f"INSERT INTO t_rows VALUES ({','.join('?' * 16)})", staged)
+                self._connection.exec_driver_sql(f"INSERT INTO t_rows VALUES ({','.join('?' * 17)})", staged)
             if names:
                 self._connection.exec_driver_sql("INSERT INTO t_names VALUES (?,?,?,?)", names)
 
@@ -378,7 +379,7 @@ class Staging:
     def _clusters(self, campaign: Campaign) -> Iterator[list[StagedRow]]:
         rows = self._connection.exec_driver_sql(
             "SELECT r.cluster, r.seq, r.file, r.sheet, r.row, r.kind, r.value, r.hash, r.series, r.count, "
-            "r.counted, r.ref,"
+            "r.counted, r.ref, r.counts,"
             " n.kind, n.value, n.hash, coalesce(m.root, i.person_id)"
             " FROM t_rows r JOIN t_names n ON n.seq = r.seq"
             " LEFT JOIN identity i ON i.org_id = ? AND i.hash = n.hash LEFT JOIN t_merged m ON m.person = i.person_id"
@@ -390,12 +391,12 @@ class Staging:
             cluster = []
             for seq, same_row in groupby(in_cluster, key=lambda row: row[1]):
                 parts = list(same_row)
-                _, _, file, sheet, number, kind, value, digest, series, count, counted, ref = parts[0][:12]
+                _, _, file, sheet, number, kind, value, digest, series, count, counted, ref, counts = parts[0][:13]
                 cluster.append(
                     StagedRow(
                         seq=seq,
                         place=Place(file, sheet, number),
-                        names=tuple(Name(kinds[part[12]], part[13], part[14], part[15]) for part in parts),
+                        names=tuple(Name(kinds[part[13]], part[14], part[15], part[16]) for part in parts),
                         sent_kind=kinds[kind],
                         sent_value=value,
                         sent_hash=digest,
@@ -403,6 +404,7 @@ class Staging:
                         count=count,
                         counted=bool(counted),
                         ref=Ref(*json.loads(ref)) if ref is not None else None,
+                        counts=tuple(json.loads(counts)) if counts is not None else (),
                     )
                 )
             yield cluster
