@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 
 from runner import retrying
 from runner.core.classify import classify
 from runner.core.codes import CodeTable
-from runner.core.guards import Cap
+from runner.core.guards import Bound, Guards
 from runner.core.keys import call_key
 from runner.core.model import (
     CallStart,
@@ -54,7 +54,8 @@ _MOST_WAITING = 1000
 class EngineOptions:
     """How a run is driven. Budgets in seconds.
 
-    `doubts_in_a_row`: as the answers complete, before a read finds out whether the API answers.
+    `doubts_in_a_row`: as the answers complete, before a read finds out whether the API answers. `series_limits`: the
+    most coupons of a series in the campaign; `series_issued`: those issued or in doubt there already.
     """
 
     run: int
@@ -62,6 +63,8 @@ class EngineOptions:
     concurrency: int = 16
     max_coupons: int | None = None
     spent: int = 0
+    series_limits: Mapping[int, int] = field(default_factory=dict)
+    series_issued: Mapping[int, int] = field(default_factory=dict)
     limit: int | None = None
     target: int = 0
     issued: int = 0
@@ -108,7 +111,9 @@ class Engine:
         self._codes = codes
         self._names_of = names_of
         self._options = options
-        self._cap = Cap(options.max_coupons, options.spent)
+        self._guards = Guards(
+            options.max_coupons, options.spent, limits=options.series_limits, issued=options.series_issued
+        )
         self._queues = Queues(
             ledger, run=options.run, concurrency=options.concurrency, spawn=self._spawn, wake=self._wake_all
         )
@@ -135,6 +140,7 @@ class Engine:
         self._rounds: dict[int, int] = {}
         self._started: set[int] = set()
         self._capped = False
+        self._held_back: Stop | None = None
         self._stop: Stop | None = None
         self._fresh_tokens: set[str] = set()
         self._began = clock.now()
@@ -166,7 +172,7 @@ class Engine:
             await self._ledger.flush()
         elif self._stop.error is not None and not isinstance(self._stop.error, CouponRunnerError):
             raise self._stop.error
-        return self._stop
+        return self._stop or self._held_back
 
     def stop(self, stop: Stop) -> None:
         """Begin no further call; those in flight finish. The first reason given is kept."""
@@ -182,7 +188,7 @@ class Engine:
     @property
     def reserved(self) -> int:
         """Coupons that orders under way may still need, of those that the cap allows."""
-        return self._cap.reserved
+        return self._guards.reserved
 
     def snapshot(self, *, ended: bool = False) -> Beat:
         """The run's state now."""
@@ -267,15 +273,22 @@ class Engine:
         limit = self._options.limit
         if limit is not None and len(self._started) >= limit and order.id not in self._started:
             stop = Stop(kind=StopKind.LIMIT, message=f"the limit of {limit:,} orders is reached (--limit)")
-        elif not self._cap.reserve(order.id, missing_of(order.target, order.issued, order.held)):
+        else:
+            bound = self._reserve(order)
+            if bound is None:
+                if limit is not None:
+                    self._started.add(order.id)
+                return True
+            if bound is Bound.SERIES:
+                series = self._queues[order.series]
+                if not series.capped:
+                    series.capped = True
+                    self._spawn(self._leave_when_idle(order, series))
+                return False
             message = (
                 f"the cap of {self._options.max_coupons:,} coupons leaves no room for the next order (--max-coupons)"
             )
             stop = Stop(kind=StopKind.GUARD, message=message)
-        else:
-            if limit is not None:
-                self._started.add(order.id)
-            return True
         if not self._capped:
             self._capped = True
             self._spawn(self._stop_when_idle(order, stop))
@@ -285,14 +298,35 @@ class Engine:
         """Orders under way may still give back what they reserved: decide when none is left."""
         while self._in_flight or self._waiting or self._tickets or self._queues.asking_again:
             await self._sleep_until_woken()
-        if stop.kind is StopKind.GUARD and self._cap.reserve(
-            order.id, missing_of(order.target, order.issued, order.held)
-        ):
-            self._cap.release(order.id)
+        if stop.kind is StopKind.GUARD and self._reserve(order) is not Bound.RUN:
+            self._guards.release(order.id, order.series)
             self._capped = False
             self._wake_all()
         else:
             self.stop(stop)
+
+    def _reserve(self, order: Order) -> Bound | None:
+        return self._guards.reserve(order.id, order.series, missing_of(order.target, order.issued, order.held))
+
+    async def _leave_when_idle(self, order: Order, series: SeriesQueue) -> None:
+        """A series' own cap has no room for an order: leave the series when none of it can give anything back."""
+        while series.track.in_flight or series.waiting or series.again:
+            await self._sleep_until_woken()
+        if series.left:
+            return
+        if self._reserve(order) is not Bound.SERIES:
+            self._guards.release(order.id, order.series)
+            series.capped = False
+        else:
+            most = self._options.series_limits[series.number]
+            message = f"the limit of {most:,} coupons of series {series.number} leaves no room (max_total)"
+            series.left = True
+            series.track.state = SeriesState.CAPPED
+            for begun in self._queues.drop(series):
+                self._release(begun)
+            self._held_back = self._held_back or Stop(kind=StopKind.GUARD, message=message)
+            self._progress.say(f"{message}; its rest is not sent")
+        self._wake_all()
 
     def _drained(self) -> bool:
         """Nothing is left to ask: every series read to its end and nothing under way, waiting or parked."""
@@ -353,7 +387,7 @@ class Engine:
         self._calls += 1
         self._issued += issued
         self._in_doubt += outcome.held
-        self._cap.spend(order.id, issued + outcome.held)
+        self._guards.spend(order.id, order.series, issued + outcome.held)
         if issued:
             series.dry_since = None
         missing = missing_of(order.target, order.issued, order.held)
@@ -410,7 +444,7 @@ class Engine:
 
     def _release(self, order: Order) -> None:
         """The order asks no more for now."""
-        self._cap.release(order.id)
+        self._guards.release(order.id, order.series)
         self._rounds.pop(order.id, None)
 
     def _close(self, order: Order, reason: Reason) -> None:
@@ -500,7 +534,7 @@ class Engine:
             order = await self._next_of(series)
             if order is None:  # closed meanwhile, or nothing of it is left to ask, now or ever
                 idle = not series.track.in_flight and not series.waiting
-                return series.track.over or (idle and (series.finished or self._capped))
+                return series.track.over or (idle and (series.finished or self._capped or series.capped))
             had = order.issued
             answered = await self._through(order, probe=True)
             verdict, order = answered or (Verdict(Step.GO_ON, None), order)
@@ -541,7 +575,8 @@ class Engine:
         """
         while not series.track.over:
             order = self._queues.first_of(series, self._admit, fresh=self._may_begin())
-            if order is not None or series.finished or not (series.again or self._may_begin()):
+            may_begin = self._may_begin() and not series.capped
+            if order is not None or series.finished or not (series.again or may_begin):
                 return order
             await self._sleep_until_woken()
         return None

@@ -23,10 +23,12 @@ class CouponRunnerError(Exception):
 
     exit_code = 2
 
-    def __init__(self, message: str, *, next_command: str | None = None) -> None:
+    def __init__(self, message: str, *, next_command: str | None = None, add_flags: tuple[str, ...] = ()) -> None:
+        """`next_command`: to be run next. `add_flags`: or the same command again, with these flags as well."""
         super().__init__(message)
         self.message = message
         self.next_command = next_command
+        self.add_flags = add_flags
 
 
 class UsageError(CouponRunnerError):

@@ -20,7 +20,8 @@ class SeriesQueue:
     """One series of the run: what its answers said, the orders read ahead of its cursor, and those that ask `again`.
 
     `waiting`: orders of it that wait for their customers. `dry_since`, `reason`: since when its queue is empty, and
-    what the API said last. `left`: it is over and nobody looks at it any more.
+    what the API said last. `left`: it is over and nobody looks at it any more. `capped`: its own cap left no room
+    for an order, so that no other is begun before it is known whether any is given back.
     """
 
     number: int
@@ -32,6 +33,7 @@ class SeriesQueue:
     reading: bool = False
     listed: bool = True
     left: bool = False
+    capped: bool = False
     waiting: int = 0
     dry_since: float | None = None
     reason: Reason | None = None
@@ -113,7 +115,7 @@ class Queues:
     def first_of(self, series: SeriesQueue, admit: Callable[[Order], bool], *, fresh: bool) -> Order | None:
         """The next order of one series whose customer has no call under way, those that ask again first."""
         order = self._first_free(series.again)
-        if order is None and fresh:
+        if order is None and fresh and not series.capped:
             self._read_ahead(series)
             order = self._first_free(series.ahead)
         if order is None or admit(order):

@@ -107,6 +107,9 @@ class Options(BaseModel):
     out: Path = Path("coupon-runs")
     reports: Literal["csv", "all"] = "all"
     series: Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_split)] = ()
+    series_file: Path | None = None
+    sheet: str | None = None
+    hidden: Literal["include", "exclude"] | None = None
     count: Annotated[int, Field(ge=1)] = 1
     map: Annotated[dict[str, str], BeforeValidator(_pairs)] = Field(default_factory=dict)
     identify_by: Annotated[tuple[Literal["mobile", "email", "externalId"], ...], BeforeValidator(_split)] = ()
@@ -158,7 +161,7 @@ class Options(BaseModel):
 
 
 _NAMES = {field.alias or name for name, field in Options.model_fields.items()}
-_PER_RUN = frozenset({"yes", "plan", "fresh", "same_org", "json"})
+_PER_RUN = frozenset({"yes", "plan", "fresh", "same_org", "json", "sheet", "hidden", "series_file"})
 """Choices that must be made for each run: neither the settings file nor a lasting default may make them."""
 
 _ENVIRONMENT_OWN = frozenset(

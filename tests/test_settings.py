@@ -12,7 +12,7 @@ from runner.core.model import CodeClass, Kind
 from runner.core.pacing import Rate
 from runner.core.planning import Duplicates, Overlap
 from runner.errors import SettingsError
-from runner.settings import Options, config_folder, resolve, secret, settings_path, state_folder
+from runner.settings import JobLayer, Options, config_folder, resolve, secret, settings_path, state_folder
 
 
 def _resolve(
@@ -288,3 +288,46 @@ def test_a_wrong_override_of_a_code_is_a_sentence(tmp_path: Path):
     options = _resolve(tmp_path, {}, {}, '[codes.8888]\nclass = "perhaps"\n')
     with pytest.raises(SettingsError, match="8888"):
         code_table(options)
+
+
+# ── a job between environment and settings file ──────────────────────────────────────────────────────────────────────
+
+
+def _with_job(tmp_path: Path, job: dict[str, Any], *, file: str = "", problems: tuple[str, ...] = (), **given: Any):
+    path = tmp_path / "settings.toml"
+    path.write_text(file, encoding="utf-8")
+    layer = JobLayer(values=job, told=lambda name: f"job file a.toml, line 7: {name}", problems=problems)
+    return resolve(given.get("flags", {}), given.get("environment", {}), path, layer)
+
+
+def test_a_job_counts_after_flag_and_environment_and_before_the_settings_file(tmp_path: Path):
+    """Also before the settings of the org, which it may name."""
+    file = 'count = 2\nregion = "DE"\n[orgs.acme]\ncount = 3\nrate = "7/m"\n'
+    job = {"count": 4, "org": "Acme"}
+    assert _with_job(tmp_path, {}, file=file).count == 2
+    assert _with_job(tmp_path, {"org": "acme"}, file=file).count == 3
+    found = _with_job(tmp_path, job, file=file)
+    assert (found.count, found.org, found.rate, found.region) == (4, "Acme", "7/m", "DE")
+    environment = {"COUPON_RUNNER_COUNT": "5"}
+    assert _with_job(tmp_path, job, file=file, environment=environment).count == 5
+    assert _with_job(tmp_path, job, file=file, environment=environment, flags={"count": 6}).count == 6
+    assert _with_job(tmp_path, job, environment={"COUPON_RUNNER_ORG": "other"}).org == "other"
+
+
+def test_problems_of_a_job_are_told_with_those_of_all_other_layers(tmp_path: Path):
+    """Its own as they are; a value that the settings refuse with its place in the file."""
+    with pytest.raises(SettingsError) as caught:
+        _with_job(
+            tmp_path,
+            {"concurrency": 0, "rate": "fast"},
+            problems=("job file a.toml, line 1: x: unknown key",),
+            file="rte = 1\n",
+            flags={"count": 0},
+        )
+    told = caught.value.message
+    assert len(told.splitlines()) == 5
+    assert "job file a.toml, line 1: x: unknown key" in told
+    assert "job file a.toml, line 7: concurrency: input should be" in told
+    assert "job file a.toml, line 7: rate: the rate" in told
+    assert "unknown key rte" in told
+    assert "--count: " in told

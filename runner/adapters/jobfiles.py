@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
-from runner.core.jobspec import JobProblem, JobSpec, fill_date, read_spec
+from runner.core.jobspec import PATHS, JobProblem, JobSpec, fill_date, read_spec
 from runner.errors import UsageError
 
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
@@ -73,8 +73,9 @@ def read_job(path: Path, environment: Mapping[str, str]) -> JobFile:
             zone = ZoneInfo(spec.timezone)
         except (KeyError, ValueError, OSError):  # no such zone; no name of a zone; a folder of zones
             problems.append(JobProblem("timezone", _no_zone(spec.timezone)))
-    for key, texts in (("input", spec.input), ("reports.out", (str(spec.settings.get("out", "")),))):
-        problems += [JobProblem(key, problem) for one in texts if (problem := _variable_problem(one, environment))]
+    named = [("input", text) for text in spec.input]
+    named += [(key.name, str(spec.settings.get(str(key.option), ""))) for key in PATHS]
+    problems += [JobProblem(key, problem) for key, text in named if (problem := _variable_problem(text, environment))]
     return JobFile(path=path, spec=spec, zone=zone, text=text, found=problems)
 
 
@@ -206,6 +207,9 @@ def write_new(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The folder {path.parent} cannot be made: {error.strerror}.") from None
+    try:
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError:

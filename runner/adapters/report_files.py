@@ -12,7 +12,7 @@ import gc
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -123,14 +123,15 @@ def _write_once(
     with FileSet(folder) as files, _no_collector():
         tables = _tables_of(reader, advise)
         books = _open_workbooks(reader, tables, files, workbooks, live) if workbooks is not None else None
-        tally = _write_tables(reader, tables, files, books)
-        totals = reader.totals(tally)
-        if not live:
-            prove(totals)
-        codes = exit_codes(totals, reader.run.exit_codes)
-        saved = books.finish(totals, codes) if books is not None else {}
-        for name, book in saved.items():
-            book.save(files.open_stream(name))
+        with closing(books) if books is not None else nullcontext():
+            tally = _write_tables(reader, tables, files, books)
+            totals = reader.totals(tally)
+            if not live:
+                prove(totals)
+            codes = exit_codes(totals, reader.run.exit_codes)
+            saved = books.finish(totals, codes) if books is not None else {}
+            for name, book in saved.items():
+                book.save(files.open_stream(name))
         for name in WORKBOOKS:
             if name not in saved and _untouched(folder / name, earlier):
                 files.retire(name)

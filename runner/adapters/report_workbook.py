@@ -114,6 +114,11 @@ class Workbooks:
         """A rejected row, for the reasons in the summary."""
         self._reasons.add(line.problems)
 
+    def close(self) -> None:
+        """No more rows, whatever happened."""
+        self._report.close()
+        self._failures.close()
+
     def finish(self, totals: Totals, exit_codes: Sequence[int]) -> dict[str, Book]:
         """The workbooks that are to be saved, by name: failures.xlsx only when it holds all failures."""
         whole = self._there["failures.csv"] <= MAX_LINES

@@ -83,9 +83,7 @@ class Table:
                     yield number, seen
 
         headers = tuple(self.headers[index] for index in kept)
-        return replace(
-            self, headers=headers, records=records, hidden_rows=0, hidden_columns=(), records_shown=None
-        )
+        return replace(self, headers=headers, records=records, hidden_rows=0, hidden_columns=(), records_shown=None)
 
     def rows(self) -> Iterator[list[Record]]:
         """The records below the header in chunks of at most `CHUNK_ROWS`; empty lines are left out, numbers stay true.
@@ -214,7 +212,9 @@ def _refuse_other_formats(name: str, head: bytes) -> None:
         return
     for start, what in _OTHER_FORMATS:
         if head.startswith(start):
-            raise InputRefused(f"{name} is {what}, and only Excel workbooks (.xlsx) and CSV in UTF-8 are read. {_SAVE_AS_CSV}")
+            raise InputRefused(
+                f"{name} is {what}, and only Excel workbooks (.xlsx) and CSV in UTF-8 are read. {_SAVE_AS_CSV}"
+            )
     beginning = head.removeprefix(codecs.BOM_UTF8).lstrip()[:200].lower()
     if beginning.startswith((b"<!doctype", b"<html", b"<table", b"<?xml")):
         raise InputRefused(

@@ -5,7 +5,8 @@ Both readings walk through a sheet together; where they do not agree about a cel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
@@ -82,14 +83,13 @@ class _Reader:
         if (last - first + 1) * (right - left + 1) > MAX_CELLS:
             raise InputRefused(
                 f"{self._file.name}, sheet {sheet.name!r}: something stands in row {last:,}, column {right + 1:,}, so "
-                f"that the sheet is {last - first + 1:,} rows by {right - left + 1:,} columns large. Delete what stands "
-                "far outside the list, or save the list as CSV UTF-8."
+                f"that the sheet is {last - first + 1:,} rows by {right - left + 1:,} columns large. Delete what "
+                "stands far outside the list, or save the list as CSV UTF-8."
             )
         columns = range(left, right + 1)
-        records = self._records(sheet, columns, hidden_too=True)
-        header_row, headers = next(records, (0, []))
-        below = next(records, None)
-        records.close()
+        with closing(self._records(sheet, columns, hidden_too=True)) as records:
+            header_row, headers = next(records, (0, []))
+            below = next(records, None)
         return SheetRead(
             name=sheet.name,
             hidden=sheet.hidden,
@@ -104,7 +104,7 @@ class _Reader:
     def _below(self, sheet: SheetPart, columns: range, header_row: int, hidden_too: bool) -> Iterator[Record]:
         return (record for record in self._records(sheet, columns, hidden_too=hidden_too) if record[0] > header_row)
 
-    def _records(self, sheet: SheetPart, columns: range, *, hidden_too: bool) -> Iterator[Record]:
+    def _records(self, sheet: SheetPart, columns: range, *, hidden_too: bool) -> Generator[Record]:
         """Both readings together: every row with something in it, its cells as texts."""
         try:
             with self._file.open("rb") as stream, self._file.open("rb") as other:

@@ -1,5 +1,8 @@
-"""Workbooks through openpyxl, a row in memory at a time: sheets of text that no spreadsheet reinterprets, and archives
-whose bytes depend on what they hold and not on when they were written.
+"""Workbooks through openpyxl, a row in memory at a time: sheets of text that no spreadsheet reinterprets.
+
+openpyxl makes all of a workbook but the rows of its tables, of which there may be a hundred thousand: their XML is
+written as it is, at a sixth of the time, and put into the sheet where its rows belong. An archive's bytes depend on
+what it holds, not on when it was written.
 """
 
 from __future__ import annotations
@@ -8,8 +11,9 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 from xml.etree.ElementTree import Element
+from xml.sax.saxutils import escape
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from openpyxl import Workbook
@@ -17,6 +21,7 @@ from openpyxl.cell import Cell as SheetCell
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 from openpyxl.worksheet._writer import WorksheetWriter
 from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.page import PageMargins
@@ -25,7 +30,7 @@ from openpyxl.writer.excel import ExcelWriter
 
 from runner.core.reporting import Cell
 from runner.core.statuses import LineStatus
-from runner.core.workbook_tables import Column, Look, sheet_widths
+from runner.core.workbook_tables import Column, Look, clean_text, sheet_widths
 
 Scratch = Callable[[str], Path]
 """A name → an empty private file beside the reports, which is gone when they are written."""
@@ -52,6 +57,7 @@ MOST_LINES = 8
 
 TEXT_FORMAT = "@"
 A4 = 9
+LAST_ROW = 1_048_576
 _TOP = Alignment(vertical="top")
 _WRAPPED = Alignment(vertical="top", wrap_text=True)
 _CLIPPED = Alignment(vertical="top", horizontal="fill")
@@ -66,15 +72,17 @@ class Book:
         self._scratch = scratch
         self._workbook = Workbook(write_only=True)
         moment = datetime.fromtimestamp(int(at))  # noqa: DTZ006 - a property of the file, replaced just below
-        self._workbook.properties.title = title
+        self._workbook.properties.title = clean_text(title)
         self._workbook.properties.creator = "coupon-runner"
         self._workbook.properties.created = self._workbook.properties.modified = moment
-        self._sheets = 0
         self._tables: list[TableSheet] = []
+        self._begun: list[WriteOnlyWorksheet] = []
 
     def table(self, title: str, columns: Sequence[Column], *, prompts: Mapping[str, str] | None = None) -> TableSheet:
         """A sheet with headings, to be filled row by row. `prompts`: heading → what is said when a cell is entered."""
-        made = TableSheet(self.sheet(title), columns, self._begin, prompts or {})
+        made = TableSheet(
+            self.sheet(title), columns, self._scratch(f"{self._name}.rows{len(self._tables)}"), prompts or {}
+        )
         self._tables.append(made)
         return made
 
@@ -83,137 +91,150 @@ class Book:
         # A write-only sheet, which has of a worksheet all that is used here.
         return cast("Worksheet", self._workbook.create_sheet(title))
 
-    def begin(self, sheet: Worksheet) -> None:
-        """From here on the sheet takes rows."""
-        self._begin(sheet, lambda: "")
+    def begin(self, sheet: Worksheet, extent: str = "") -> Path:
+        """From here on the sheet takes rows. `extent`: where numbers are stored as text. Returns where it waits."""
+        path = self._scratch(f"{self._name}.{len(self._begun)}")
+        writer = _SheetWriter(sheet, path, extent)
+        sheet._writer = writer  # type: ignore[attr-defined]  # instead of one that waits in the system's own folder
+        self._begun.append(cast("WriteOnlyWorksheet", sheet))
+        writer.write_top()
+        return path
+
+    def close(self) -> None:
+        """No more rows, whether it is saved or not: what is still open is thrown away with its file."""
+        for part in (*self._tables, *(sheet for sheet in self._begun if not sheet.closed)):
+            try:
+                part.close()
+            except OSError:
+                pass  # the disk is full, and that was said when it stopped the save
 
     def save(self, stream: Any) -> None:
         """Write the archive; `stream` needs nothing but `write` and `flush`."""
+        rows = {}
         for table in self._tables:
             table.finish()
-        with _Archive(stream, "w", ZIP_DEFLATED) as archive:
+            rows[self.begin(table.sheet, table.extent)] = table.path
+            table.sheet.append(table.headings())
+        with _Archive(stream, rows) as archive:
             ExcelWriter(self._workbook, archive).write_data()
-
-    def _begin(self, sheet: Worksheet, texts: Callable[[], str]) -> None:
-        self._sheets += 1
-        writer = _SheetWriter(sheet, self._scratch(f"{self._name}.{self._sheets}"), texts)
-        sheet._writer = writer  # type: ignore[attr-defined]  # instead of one that writes to the system's temporary folder
-        writer.write_top()
 
 
 class TableSheet:
-    """A table in a sheet: frozen headings, a filter, widths after the first rows, texts as texts."""
+    """A table in a sheet: frozen headings, a filter, widths after the first rows, texts as texts.
 
-    def __init__(
-        self,
-        sheet: Worksheet,
-        columns: Sequence[Column],
-        begin: Callable[[Worksheet, Callable[[], str]], None],
-        prompts: Mapping[str, str],
-    ) -> None:
-        self._sheet = sheet
+    `path`: where its rows wait, as XML.
+    """
+
+    def __init__(self, sheet: Worksheet, columns: Sequence[Column], path: Path, prompts: Mapping[str, str]) -> None:
+        self.sheet = sheet
+        self.path = path
+        self.rows = 0
         self._columns = columns
-        self._begin = begin
         self._prompts = prompts
         self._first: list[Sequence[Cell | None]] | None = []
-        self._at = 0
-        self.rows = 0
+        self._file = path.open("w", encoding="utf-8", newline="\n")
         looks = {
-            Look.NUMBER: lambda: styled(sheet, alignment=_TOP, text=False),
-            Look.WIDE: lambda: styled(sheet, alignment=_WRAPPED),
-            Look.CODES: lambda: styled(sheet, alignment=_WRAPPED),
-            Look.QUIET: lambda: styled(sheet, alignment=_CLIPPED, font=font(color=GREY, size=8)),
+            Look.NUMBER: styled(sheet, alignment=_TOP, text=False),
+            Look.WIDE: styled(sheet, alignment=_WRAPPED),
+            Look.CODES: styled(sheet, alignment=_WRAPPED),
+            Look.QUIET: styled(sheet, alignment=_CLIPPED, font=font(color=GREY, size=8)),
         }
-        self._texts = [looks.get(column.look, lambda: styled(sheet, alignment=_TOP))() for column in columns]
-        self._wrapped: list[tuple[int, int]] = []
-        self._codes = [index for index, column in enumerate(columns) if column.look is Look.CODES]
+        plain = styled(sheet, alignment=_TOP)
+        self._styles = [looks.get(column.look, plain).style_id for column in columns]
+        self._letters = [get_column_letter(index) for index in range(1, len(columns) + 1)]
         self._status = {
-            status: styled(sheet, alignment=_TOP, fill=PatternFill("solid", fgColor=colour))
+            status: styled(sheet, alignment=_TOP, fill=PatternFill("solid", fgColor=colour)).style_id
             for status, colour in STATUS_COLOURS.items()
         }
         self._is_status = [column.look is Look.STATUS for column in columns]
+        self._codes = [index for index, column in enumerate(columns) if column.look is Look.CODES]
+        self._wide = [index for index, column in enumerate(columns) if column.look is Look.WIDE]
+        self._widths: list[int] = []
+
+    @property
+    def extent(self) -> str:
+        """The cells from the first heading to the last cell."""
+        return f"A1:{self._letters[-1]}{self.rows + 1}"
 
     def write(self, rows: Iterable[Sequence[Cell | None]]) -> None:
         """Add rows, as `core.workbook_tables.CellMaker` gives them."""
         for row in rows:
             self.rows += 1
-            if self._first is not None:
-                self._first.append(row)
-                if len(self._first) >= LOOKED_AT:
-                    self._start()
+            if self._first is None:
+                self._append(self.rows + 1, row)
                 continue
-            self._append(row)
+            self._first.append(row)
+            if len(self._first) >= LOOKED_AT:
+                self._start()
+
+    def close(self) -> None:
+        """No more rows. Harmless when closed already."""
+        self._file.close()
 
     def finish(self) -> None:
-        """What follows the last row."""
+        """All rows are there: the form of the sheet follows."""
         if self._first is not None:
             self._start()
-        self._sheet.auto_filter.ref = self._extent()
-
-    def _start(self) -> None:
-        rows, self._first = self._first or [], None
-        sheet = self._sheet
-        for index, (column, width) in enumerate(
-            zip(self._columns, sheet_widths(self._columns, rows), strict=True), start=1
-        ):
-            dimension = sheet.column_dimensions[get_column_letter(index)]
-            dimension.width = width
-            if column.look is Look.WIDE:
-                self._wrapped.append((index - 1, width))
+        self.close()
+        sheet = self.sheet
+        for letter, column, width in zip(self._letters, self._columns, self._widths, strict=True):
+            sheet.column_dimensions[letter].width = width
             if column.look is not Look.NUMBER:
-                dimension.number_format = TEXT_FORMAT  # also for cells that somebody fills in later
+                sheet.column_dimensions[letter].number_format = TEXT_FORMAT  # also for what is filled in later
             if column.heading in self._prompts and not column.own:
                 prompt = DataValidation(promptTitle=column.heading, prompt=self._prompts[column.heading])
                 prompt.showInputMessage = True
-                prompt.add(f"{get_column_letter(index)}1:{get_column_letter(index)}1048576")
+                prompt.add(f"{letter}1:{letter}{LAST_ROW}")
                 sheet.data_validations.append(prompt)
         sheet.freeze_panes = "A2"
         sheet.print_title_rows = "1:1"
+        sheet.auto_filter.ref = self.extent
         sheet.page_setup.orientation, sheet.page_setup.paperSize, sheet.page_setup.scale = "landscape", A4, 60
         sheet.page_margins = PageMargins(left=0.4, right=0.4, top=0.5, bottom=0.5)
-        self._begin(sheet, self._extent)
-        self._at = 1
-        sheet.append([self._heading(column) for column in self._columns])
-        for row in rows:
-            self._append(row)
 
-    def _append(self, row: Sequence[Cell | None]) -> None:
+    def headings(self) -> list[SheetCell]:
+        """The first row: the input's own columns dark, ours light."""
+        return [
+            put(
+                styled(
+                    self.sheet,
+                    font=font(bold=True, color="FFFFFF" if column.own else DARK),
+                    fill=PatternFill("solid", fgColor=DARK if column.own else "D5DEE6"),
+                    alignment=Alignment(vertical="center", horizontal="right" if column.look is Look.NUMBER else None),
+                ),
+                column.heading,
+            )
+            for column in self._columns
+        ]
+
+    def _start(self) -> None:
+        rows, self._first = self._first or [], None
+        self._widths = sheet_widths(self._columns, rows)
+        for number, row in enumerate(rows, start=2):
+            self._append(number, row)
+
+    def _append(self, number: int, row: Sequence[Cell | None]) -> None:
         """A row as high as its sentences need, and no higher for a long list of codes."""
-        self._at += 1
         lines = 1
-        for index, width in self._wrapped:
+        for index in self._wide:
             text = row[index]
             if text is not None:
-                lines = max(lines, lines_of(str(text), width))
-        if lines == 1 and not any(row[index] is not None for index in self._codes):
-            self._sheet.append(self._cells(row))
-            return
-        self._sheet.row_dimensions[self._at].height = min(lines, MOST_LINES) * ROW_POINTS
-        self._sheet.append(self._cells(row))
-        del self._sheet.row_dimensions[self._at]
-
-    def _heading(self, column: Column) -> SheetCell:
-        ours = not column.own
-        cell = styled(
-            self._sheet,
-            font=font(bold=True, color=DARK if ours else "FFFFFF"),
-            fill=PatternFill("solid", fgColor="D5DEE6" if ours else DARK),
-            alignment=Alignment(vertical="center", horizontal="right" if column.look is Look.NUMBER else None),
-        )
-        return put(cell, column.heading)
-
-    def _cells(self, row: Sequence[Cell | None]) -> list[SheetCell | None]:
-        """The row in the cells of its columns, which are used again for the next row."""
-        cells: list[SheetCell | None] = []
-        for value, cell, is_status in zip(row, self._texts, self._is_status, strict=True):
+                lines = max(lines, lines_of(str(text), self._widths[index]))
+        given = lines > 1 or any(row[index] is not None for index in self._codes)
+        height = f' ht="{min(lines, MOST_LINES) * ROW_POINTS:g}" customHeight="1"' if given else ""
+        written = [f'<row r="{number}"{height}>']
+        for value, letter, style, is_status in zip(row, self._letters, self._styles, self._is_status, strict=True):
             if value is None:
-                cells.append(None)
-            else:
-                cells.append(put(self._status.get(str(value), cell) if is_status else cell, value))
-        return cells
-
-    def _extent(self) -> str:
-        return f"A1:{get_column_letter(len(self._columns))}{self.rows + 1}"
+                continue
+            if isinstance(value, int):
+                written.append(f'<c r="{letter}{number}" s="{style}"><v>{value}</v></c>')
+                continue
+            shown = self._status.get(value, style) if is_status else style
+            space = ' xml:space="preserve"' if value[0].isspace() or value[-1].isspace() or "\n" in value else ""
+            text = escape(value)
+            written.append(f'<c r="{letter}{number}" s="{shown}" t="inlineStr"><is><t{space}>{text}</t></is></c>')
+        written.append("</row>")
+        self._file.write("".join(written))
 
 
 def font(**look: Any) -> Font:
@@ -242,31 +263,30 @@ def styled(
 
 def put(cell: SheetCell, value: Cell) -> SheetCell:
     """The cell with this value: a text stays a text, whatever it looks like (a formula, an error, a number)."""
-    cell.value = value
+    cell.value = clean_text(value) if isinstance(value, str) else value
     if isinstance(value, str):
         cell.data_type = "s"
     return cell
 
 
 def lines_of(text: str, width: int) -> int:
-    """How many lines a text takes in a column that is `width` digits wide: letters are a little narrower than digits."""
+    """How many lines a text takes in a column that is `width` digits wide: letters are a little narrower."""
     return sum(max(1, -(-len(line) * 100 // (width * 112))) for line in text.split("\n"))
 
 
 class _SheetWriter(WorksheetWriter):
     """Writes one sheet into a private file of ours, and says where numbers are stored as text on purpose."""
 
-    def __init__(self, sheet: Worksheet, path: Path, texts: Callable[[], str]) -> None:
+    def __init__(self, sheet: Worksheet, path: Path, extent: str) -> None:
         super().__init__(sheet, out=str(path))
         self._path = path
-        self._texts = texts
+        self._extent = extent
 
     def write_drawings(self) -> None:
-        extent = self._texts()
-        if extent:
+        if self._extent:
             # Else a spreadsheet marks each identifier with a warning triangle. Its place is before the drawings.
             ignored = Element("ignoredErrors")
-            ignored.append(Element("ignoredError", sqref=extent, numberStoredAsText="1"))
+            ignored.append(Element("ignoredError", sqref=self._extent, numberStoredAsText="1"))
             self.xf.send(ignored)
         super().write_drawings()
 
@@ -275,15 +295,32 @@ class _SheetWriter(WorksheetWriter):
 
 
 class _Archive(ZipFile):
-    """A zip whose entries bear no time, so that the same content gives the same bytes."""
+    """A zip whose entries bear no time, so that the same content gives the same bytes.
+
+    `rows`: file of a sheet → file of the rows that belong into it, behind its heading.
+    """
+
+    def __init__(self, stream: Any, rows: Mapping[Path, Path]) -> None:
+        super().__init__(stream, "w", ZIP_DEFLATED)
+        self._rows = rows
 
     def write(self, filename: Any, arcname: Any = None, *_: Any, **__: Any) -> None:
+        """A sheet, with its rows in place."""
+        path = Path(filename)
         info = self._entry(str(arcname))
-        info.file_size = Path(filename).stat().st_size
-        with Path(filename).open("rb") as source, self.open(info, "w") as target:
-            shutil.copyfileobj(cast("IO[bytes]", source), target, 1 << 16)
+        rows = self._rows.get(path)
+        if rows is None:
+            super().writestr(info, path.read_bytes())
+            return
+        before, end, after = path.read_bytes().rpartition(b"</sheetData>")
+        info.file_size = len(before) + len(end) + len(after) + rows.stat().st_size  # whether it is a large entry
+        with rows.open("rb") as source, self.open(info, "w") as target:
+            target.write(before)
+            shutil.copyfileobj(source, target, 1 << 16)
+            target.write(end + after)
 
     def writestr(self, zinfo_or_arcname: Any, data: Any, *_: Any, **__: Any) -> None:
+        """Any other part."""
         super().writestr(self._entry(str(zinfo_or_arcname)), data)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What is read from a workbook's own XML: its sheets, number formats, and row by row what is hidden and how it is written.
+"""What is read from a workbook's own XML: its sheets and formats, and row by row what is hidden and how it is written.
 
 Streamed through expat. A part that claims or unpacks to more than a workbook can hold, is there twice, or declares
 entities is refused before anything else reads it.
@@ -7,6 +7,7 @@ entities is refused before anything else reads it.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
@@ -183,7 +184,7 @@ class Package:
             raise self.damaged(f"its part {part} is missing") from error
         except expat.ExpatError as error:
             raise self.damaged(f"its part {part} is not well formed in line {error.lineno}") from error
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, zlib.error) as error:
             raise self.damaged(f"its part {part} cannot be unpacked") from error
 
     def check_part(self, part: str) -> None:

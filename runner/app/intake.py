@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.adapters.ledger.files import LedgerFile
+from runner.adapters.ledger.runs import newest_series_list
 from runner.adapters.ledger.scopes import Org, Scope, find_scope, scope_of
 from runner.adapters.ledger.staging import Staging
 from runner.adapters.profiling import ColumnProfile, Profiler
-from runner.adapters.sheets import EmptyTable, Table, open_table
+from runner.adapters.sheets import Table
+from runner.app.input_files import Asker, ListRead, list_of_record, open_input
+from runner.app.restoring import Restorer
 from runner.core.columns import Columns, assign_columns
 from runner.core.identity import IDENTITY_VERSION, region_problem
 from runner.core.keys import scope_key
 from runner.core.model import Kind, Place
 from runner.core.refs import read_ref
-from runner.core.rows import RowReader
+from runner.core.rows import RowReader, has_series_column
 from runner.errors import InputRefused, LedgerVersion, SettingsError, UsageError
 from runner.settings import Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asker:
-    """How to ask a person, or None when nobody is there to answer. `choose` gets a question and a suggestion."""
-
-    choose: Callable[[str, str], str] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """What was read. `files`: as the run records them. `notes`: sentences for the person. `understood`: per file."""
+    """What was read. `files`: as the run records them. `notes`: sentences for the person. `understood`: per file.
+
+    `first`: what has to be said before all else. `listed`: the list of series that holds for the campaign. `hidden`:
+    what was decided about hidden rows, columns and sheets. `overrides`: decisions that the run records. `asked`: flag →
+    value of what was answered.
+    """
 
     campaign: str
     scope: Scope | None
@@ -42,6 +43,11 @@ class Intake:
     understood: tuple[tuple[str, tuple[ColumnProfile, ...]], ...]
     notes: tuple[str, ...]
     of_ours: bool
+    first: tuple[str, ...] = ()
+    listed: ListRead | None = None
+    hidden: str | None = None
+    overrides: tuple[dict[str, object], ...] = ()
+    asked: Mapping[str, str] = field(default_factory=dict)
 
 
 def take_in(
@@ -52,8 +58,8 @@ def take_in(
     Raises:
         UsageError: no campaign, no or a changed way to identify customers. InputRefused: a file that cannot be used.
     """
-    notes: list[str] = []
-    tables = _open_all(paths, notes)
+    opened = open_input(paths, options=options, asker=asker, told=_told(ledger, org, options))
+    tables, notes = opened.tables, opened.notes
     campaign, scope = _find_campaign(paths, tables, ledger, org, options, asker)
     if scope is not None and scope.identity_version != IDENTITY_VERSION:
         raise LedgerVersion(
@@ -61,11 +67,17 @@ def take_in(
             "this program"
             f" by version {IDENTITY_VERSION}: who is who could change. Use the program version that ran it before."
         )
+    listed = in_force = opened.listed
+    if listed is None and scope is not None:
+        # Its limits hold for the whole campaign; its names and counts only for lines that came from it.
+        in_force = list_of_record(newest_series_list(ledger, scope.id))
+        listed = in_force if all(table.ours for table in tables) else None
     frozen = scope if scope is not None and scope.runs else None
     columns = _assign(tables, options, frozen)
     mapping = _merge_mapping(tables, columns, frozen)
     region = _region(options, frozen)
     identify_by = _identify_by(columns, options, frozen, asker)
+    first = _every_series(tables, columns, listed, options)
     understood = []
     files = []
     for number, (table, assigned) in enumerate(zip(tables, columns, strict=True)):
@@ -77,13 +89,17 @@ def take_in(
             default_count=options.count,
             ledger_id=ledger.ledger_id,
             key=ledger.key,
+            series_list=listed.series if listed is not None else None,
         )
         profiler = Profiler(assigned)
+        restorer = Restorer(ledger, assigned)
         before = staging.rows
-        for chunk in table.rows():
+        for chunk in map(restorer.restored, table.rows()):
             profiler.add(chunk)
             staging.add(reader.read(Place(number, table.sheet, row), cells) for row, cells in chunk)
         understood.append((table.name, profiler.profiles()))
+        if (restored := restorer.note(table.name)) is not None:
+            notes.append(restored)
         if assigned.uncertain:
             names = ", ".join(assigned.uncertain)
             notes.append(f"{table.name}: not used, since nobody said what it is: {names} (say it with --map)")
@@ -113,32 +129,45 @@ def take_in(
         understood=tuple(understood),
         notes=tuple(notes),
         of_ours=any(table.ours for table in tables),
+        first=first,
+        listed=in_force,
+        hidden=opened.hidden,
+        overrides=tuple(opened.overrides),
+        asked=opened.asked,
     )
 
 
-def _open_all(paths: Sequence[Path], notes: list[str]) -> list[Table]:
-    """Open every file; of identical ones the first is read, and it is said.
+def _told(ledger: LedgerFile, org: Org, options: Options) -> set[str]:
+    """The headings that somebody said the meaning of: now, or when the campaign began."""
+    told = set(options.map.values())
+    scope = find_scope(ledger, org, options.campaign) if options.campaign is not None else None
+    return told | set(scope.mapping) if scope is not None else told
 
-    Empty ones are only said if others hold rows.
-    """
-    tables: list[Table] = []
-    empty: list[EmptyTable] = []
-    seen: dict[str, str] = {}
-    for path in paths:
-        try:
-            table = open_table(path)
-        except EmptyTable as error:
-            empty.append(error)
-            continue
-        if table.sha256 in seen:
-            notes.append(f"{path} is the same as {seen[table.sha256]}, byte for byte: read once")
-            continue
-        seen[table.sha256] = str(path)
-        tables.append(table)
-    if not tables:
-        raise empty[0]
-    notes.extend(error.message for error in empty)
-    return tables
+
+def _every_series(
+    tables: Sequence[Table], columns: Sequence[Columns], listed: ListRead | None, options: Options
+) -> tuple[str, ...]:
+    """What to say first where customers without a series column get every series of the list."""
+    if listed is None or options.series:
+        return ()
+    naming = [has_series_column(assigned) for assigned in columns]
+    if all(naming):
+        return ()
+    if any(naming):
+        with_column, without = (tables[naming.index(value)].name for value in (True, False))
+        raise InputRefused(
+            f"{with_column} has a series column and {without} has none, so it is not certain whether the customers of "
+            f"{without} are to get every series of the list. Add the column, give --series ID, or run the files one by "
+            "one."
+        )
+    entries = listed.series.entries
+    names = ", ".join(f"{entry.id} {entry.name}".strip() for entry in entries[:5])
+    more = f" and {len(entries) - 5:,} more" if len(entries) > 5 else ""
+    sentence = (
+        f"The customers have no series column, so EACH CUSTOMER GETS EVERY SERIES of the list in {listed.name}:"
+        f" {len(entries):,} series ({names}{more})."
+    )
+    return (sentence,)
 
 
 def _find_campaign(

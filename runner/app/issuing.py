@@ -24,6 +24,7 @@ from runner.adapters.ledger.runs import (
     RunState,
     count_run,
     find_run,
+    issued_by_series,
     newest_head,
     newest_run,
     set_run_state,
@@ -32,7 +33,8 @@ from runner.adapters.ledger.runs import (
 from runner.adapters.ledger.scopes import Frozen, Org, Scope, find_scope, freeze_scope, newest_scope
 from runner.adapters.ledger.staging import Campaign, NewRun, PlanChanged, Staging
 from runner.adapters.report_files import check_out_folder
-from runner.app.intake import Asker, Intake, take_in
+from runner.app.input_files import Asker
+from runner.app.intake import Intake, take_in
 from runner.app.job_checks import JobAtWork, check_files, check_input, check_plan, job_at_work, notes_of
 from runner.app.lookups import look_up_customers
 from runner.app.running import Ended, execute, finish
@@ -40,7 +42,6 @@ from runner.app.workplace import (
     REHEARSAL,
     Api,
     Place,
-    code_table,
     open_ledger,
     open_org,
     owner_of_process,
@@ -48,6 +49,7 @@ from runner.app.workplace import (
     real_api,
     rehearsal_api,
 )
+from runner.core.guards import short_of
 from runner.core.identity import IDENTITY_VERSION
 from runner.core.jobspec import DatedJob
 from runner.core.keys import scope_key
@@ -56,13 +58,18 @@ from runner.errors import InputRefused, UsageError
 from runner.ports import Beat, Clock, Progress
 from runner.settings import Options, resolve
 
-NOT_REMEMBERED = frozenset({"yes", "plan", "fresh", "same_org", "json", "progress", "unfinished", "limit", "job"})
+NOT_REMEMBERED = frozenset(
+    {"yes", "plan", "fresh", "same_org", "json", "progress", "unfinished", "limit", "job", "series_list"}
+)
 """Options that belong to one execution and are not taken over by `resume`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A plan as it is shown. `code`: consent to exactly this. `unfinished`: the campaign's run that comes first."""
+    """A plan as it is shown. `code`: consent to exactly this. `unfinished`: the campaign's run that comes first.
+
+    `short`: by how many coupons the list's limits of series fall short of what is to be issued.
+    """
 
     plan: Plan
     code: str
@@ -73,6 +80,7 @@ class Planned:
     rate: str | None
     cap: int | None
     concurrency: int
+    short: Mapping[int, int]
 
 
 class Conversation:
@@ -186,7 +194,7 @@ def run_files(
             check_out_folder(options.out, org.key, ledger.ledger_id, newest_head(ledger))
         staging = stack.enter_context(Staging(ledger))
         intake = take_in(paths, staging, ledger=ledger, org=org, options=options, asker=_asker(conversation))
-        overrides: list[dict[str, object]] = []
+        overrides = [{**_override(str(one["what"]), clock), **one} for one in intake.overrides]
         if _check_same_org(ledger, org, intake.scope, api, options):
             overrides.append(_override("same_org", clock))
         work = job_at_work(request.job, staging, intake, options, request.flags)
@@ -197,7 +205,8 @@ def run_files(
         )
         if intake.scope is None and find_scope(ledger, org, intake.campaign) is not None:
             raise InputRefused(
-                f"Another process has just begun the campaign {intake.campaign!r}: run this again, so that it is compared."
+                f"Another process has just begun the campaign {intake.campaign!r}: run this again, so that it is"
+                " compared."
             )
         if intake.scope is not None:
             recover_scope(ledger, intake.scope.id)
@@ -263,7 +272,7 @@ def resume_run(name: str | None, request: Request, *, clock: Clock, conversation
         conversation.show_resume(run, counts)
         if not options.yes and counts.open_orders:
             if not conversation.present:
-                raise UsageError(f"Nobody is here to agree: add --yes to go on with {run.name}.")
+                raise UsageError(f"Nobody is here to agree: add --yes to go on with {run.name}.", add_flags=("--yes",))
             if not conversation.confirm(f"Go on with {counts.missing:,} coupons?"):
                 raise InputRefused("Not agreed: nothing was sent.")
         with conversation.watching() as progress:
@@ -280,7 +289,7 @@ def abandon_run(name: str, why: str, request: Request, *, clock: Clock) -> Ended
     ledger = open_ledger(place, clock)
     run = find_run(ledger, name)
     if run is None:
-        raise UsageError(f"The ledger knows no run {name!r}; list them with: coupon-runner runs")
+        raise UsageError(f"The ledger knows no run {name!r}.", next_command="coupon-runner runs")
     with ScopeLock.acquire(
         ledger.path, org=run.org_key, campaign=run.campaign_key, run=run.name, shown=run.campaign, wall=clock.wall
     ):
@@ -371,16 +380,30 @@ def _planned(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Api,
         rate=options.rate if options.rate is not None else ("100/m" if rate is not None else None),
         cap=options.max_coupons,
         concurrency=options.concurrency,
+        short=_short(plan, intake, ledger),
     )
+
+
+def _short(plan: Plan, intake: Intake, ledger: LedgerFile) -> dict[int, int]:
+    limits = intake.listed.series.limits if intake.listed is not None else {}
+    issued = issued_by_series(ledger, intake.scope.id) if limits and intake.scope is not None else {}
+    return short_of(limits, issued, {one.series: one.missing for one in plan.series})
 
 
 def _plan_code(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Api, options: Options) -> str:
     """Covers the files' bytes, all resolved options, caps, and every order with its target and what is missing."""
     resolved = options.model_dump(
-        mode="json", by_alias=True, exclude={"yes", "plan", "fresh", "json_output", "progress", "out", "reports"}
+        mode="json",
+        by_alias=True,
+        exclude={
+            *("yes", "plan", "fresh", "json_output", "progress", "out", "reports"),
+            *("sheet", "hidden", "series_file"),  # what came of them, told or asked, is covered below
+        },
     )
     content = {
-        "files": [file["sha256"] for file in intake.files],
+        "files": [[file["sha256"], file["sheet"]] for file in intake.files],
+        "hidden": intake.hidden,
+        "series_list": intake.listed.record() if intake.listed is not None else None,
         "org": org.key,
         "campaign": scope_key(intake.campaign),
         "identify_by": list(intake.identify_by),
@@ -444,7 +467,8 @@ def _deal_with_unfinished(
     options = _remembered(unfinished, request)
     if not (request.options.yes or request.options.plan or conversation.present):
         raise UsageError(
-            f"Nobody is here to agree: add --yes to go on with the unfinished run {unfinished.name} first."
+            f"Nobody is here to agree: add --yes to go on with the unfinished run {unfinished.name} first.",
+            add_flags=("--yes",),
         )
     conversation.note(f"first the rest of the unfinished run {unfinished.name}: {counts.missing:,} coupons")
     with conversation.watching() as progress:
@@ -490,9 +514,12 @@ def _agree(
     if planned.plan.overlaps and overlap in (Overlap.ASK, Overlap.REFUSE):
         if overlap is Overlap.REFUSE or not conversation.present or options.plan is not None:
             count = sum(one.orders for one in planned.plan.overlaps)
+            forget = ", or forget earlier rehearsals with --fresh" if planned.rehearsal else ""
             raise InputRefused(
-                f"{count:,} customers hold the same series from another campaign of {org.name} already (listed above)."
-                " Decide with --overlap skip (leave them out) or --overlap allow (issue again); nothing was sent."
+                f"{count:,} orders are of customers who hold the same series from another campaign of {org.name}"
+                " already (listed above). Decide with --overlap skip (leave them out) or --overlap allow (issue again)"
+                f"{forget}; nothing was sent.",
+                add_flags=("--overlap", "skip"),
             )
         answer = conversation.choose("These customers hold the series already: skip, allow or refuse", "skip")
         if answer not in (Overlap.SKIP, Overlap.ALLOW):
@@ -520,12 +547,14 @@ def _consent(planned: Planned, options: Options, conversation: Conversation) -> 
         raise InputRefused("Not agreed: nothing was sent.")
     if not options.yes:
         raise UsageError(
-            "Nobody is here to agree: add --yes and --max-coupons N, or --plan CODE from `coupon-runner plan`."
+            "Nobody is here to agree: add --yes and --max-coupons N, or --plan CODE from `coupon-runner plan`.",
+            add_flags=("--plan", planned.code),
         )
     if options.max_coupons is None and not planned.rehearsal:
         raise UsageError(
             f"Without a terminal --yes needs a cap: add --max-coupons N (the plan issues {planned.plan.missing:,}),"
-            " or max_coupons under [guards] of a job, or use --plan CODE."
+            " or max_coupons under [guards] of a job, or use --plan CODE.",
+            add_flags=("--max-coupons", str(planned.plan.missing)),
         )
 
 
@@ -558,9 +587,10 @@ def _load(
         name=name,
         started=clock.wall(),
         args={
-            **options.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+            **options.model_dump(mode="json", by_alias=True, exclude_none=True),
             "region": intake.region,
             "identify_by": list(intake.identify_by),
+            **({"series_list": intake.listed.record()} if intake.listed is not None else {}),
             **work.args,
         },
         files=list(intake.files),
@@ -604,7 +634,7 @@ def _find_unfinished(ledger: LedgerFile, name: str | None, options: Options) -> 
     if name is not None:
         run = find_run(ledger, name)
         if run is None:
-            raise UsageError(f"The ledger knows no run {name!r}; list them with: coupon-runner runs")
+            raise UsageError(f"The ledger knows no run {name!r}.", next_command="coupon-runner runs")
         return run
     org = open_org(ledger, options)
     run = newest_run(ledger, org_id=org.id, unfinished=True)

@@ -13,6 +13,7 @@ from runner.adapters.sheets import EmptyTable
 from runner.app.issuing import Conversation, Planned, Request, plan_files, run_files
 from runner.app.running import Ended
 from runner.core.jobspec import (
+    PATHS,
     DatedJob,
     Empty,
     JobMark,
@@ -93,13 +94,14 @@ def request_of_job(
     """
     job = read_job(path, environment)
     given: dict[str, Any] = dict(job.spec.settings)
-    if "out" in given and not job.problems:
-        given["out"] = Path(fill_variables(given["out"], environment)).expanduser()
     problems = job.problems
     on: date | None = None
     if not problems:
         on = _date_of(job, day, clock)
         given["campaign"] = fill_date(job.spec.campaign, on)
+        for key in PATHS:
+            if key.option in given:
+                given[key.option] = Path(fill_variables(fill_date(given[key.option], on), environment)).expanduser()
 
     def told(option: str) -> str:
         return job.told("campaign" if option == "campaign" else key_of_option(option))

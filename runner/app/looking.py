@@ -33,7 +33,7 @@ def rewrite_reports(name: str | None, request: Request, *, clock: Clock) -> tupl
     ledger = _ledger(request, clock, name)
     run = find_run(ledger, name) if name is not None else newest_run(ledger)
     if run is None:
-        raise UsageError(_no_run(name))
+        raise UsageError(_no_run(name), next_command="coupon-runner runs")
     folder = folder_of(run) if "out" not in request.flags else Path(request.options.out) / run.name
     codes = code_table(request.options)
     with RunReader(ledger, run.name) as reader:
@@ -79,7 +79,7 @@ def show_of_run(name: str | None, request: Request, *, clock: Clock) -> dict[str
     ledger = _ledger(request, clock, name)
     run = find_run(ledger, name) if name is not None else newest_run(ledger)
     if run is None:
-        raise UsageError(_no_run(name))
+        raise UsageError(_no_run(name), next_command="coupon-runner runs")
     figures = show_run(ledger, run.name)
     codes = code_table(request.options)
     holder = ScopeLock.holder_of(ledger.path, org=run.org_key, campaign=run.campaign_key)
@@ -149,7 +149,7 @@ def _ledger(request: Request, clock: Clock, run: str | None) -> LedgerFile:
 def _no_run(name: str | None) -> str:
     if name is None:
         return "The ledger has no run yet."
-    return f"The ledger knows no run {name!r}; list them with: coupon-runner runs"
+    return f"The ledger knows no run {name!r}."
 
 
 def _order(order: FoundOrder) -> dict[str, object]:

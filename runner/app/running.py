@@ -16,8 +16,9 @@ from runner.adapters.ledger.engine_ledger import SqliteLedger
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.recovery import recover_scope
 from runner.adapters.ledger.reports import RunReader
-from runner.adapters.ledger.runs import RunFacts, RunState, count_run, set_run_state
+from runner.adapters.ledger.runs import RunFacts, RunState, count_run, issued_by_series, set_run_state
 from runner.adapters.report_files import WorkbookOptions, Written, write_reports
+from runner.app.input_files import list_of_record
 from runner.app.workplace import Api, code_table, open_api, owner_of_process
 from runner.core.codes import CodeTable
 from runner.core.identity import names_of_answer
@@ -109,6 +110,8 @@ async def _drive(
 ) -> Stop | None:
     counts = count_run(ledger, run.id)
     region = run.args.get("region")
+    listed = list_of_record(run.args.get("series_list"))
+    limits = listed.series.limits if listed is not None else {}
 
     def names_of(facts: CustomerFacts) -> tuple[Identifier, ...]:
         return names_of_answer(facts, region)
@@ -128,6 +131,8 @@ async def _drive(
                 concurrency=options.concurrency,
                 max_coupons=options.max_coupons,
                 spent=counts.spent,
+                series_limits=limits,
+                series_issued=issued_by_series(ledger, run.scope_id) if limits else {},
                 limit=options.limit,
                 target=counts.target,
                 issued=counts.issued,

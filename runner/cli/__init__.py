@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
 from runner.adapters.terminal.endings import command_line, last_line
 from runner.cli.commands import app
+from runner.core.totals import FATAL
 from runner.errors import CouponRunnerError
 
 _USAGE_PROBLEM: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -35,12 +39,14 @@ def run_command(arguments: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a Windows console without UTF-8 must not end a run
     words = list(arguments)
-    command = next((word for word in words if not word.startswith("-")), "")
+    known = {info.name for info in app.registered_commands}
+    command = next((word for word in words if word in known), "")
     try:
         result = app(words, prog_name="coupon-runner", standalone_mode=False)
         return int(result) if isinstance(result, int) else 0
     except CouponRunnerError as error:
-        return _say(error.exit_code, error.message, command, words, error.next_command)
+        following = command_line(*words, *error.add_flags) if error.add_flags else error.next_command
+        return _say(error.exit_code, error.message, command, words, following)
     except _USAGE_PROBLEM as error:
         message: str = error.format_message()  # type: ignore[attr-defined]
         if not words:
@@ -54,6 +60,26 @@ def run_command(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not end with 1, which says that some rows need a person
+        return _say(FATAL, _fault(error, verbose=_is_verbose(words)), command, words, "coupon-runner runs")
+
+
+def _is_verbose(words: Sequence[str]) -> bool:
+    given = "--verbose" in words or any(re.fullmatch(r"-[a-z]*v[a-z]*", word) for word in words)
+    return given or os.environ.get("COUPON_RUNNER_VERBOSE", "0") not in ("", "0")
+
+
+def _fault(error: Exception, *, verbose: bool) -> str:
+    """Where the program failed, without the exception's own text, which may hold a customer's name."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if verbose:
+        sys.stderr.write("".join(traceback.format_list(frames)))
+    place = f" at {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
+    more = "" if verbose else "; COUPON_RUNNER_VERBOSE=1 says more"
+    return (
+        f"The program failed{place} ({type(error).__name__}{more}). This is a fault of the program: please report it."
+        " What was sent until then is recorded in the ledger."
+    )
 
 
 def _say(code: int, message: str, command: str, words: Sequence[str], next_command: str | None) -> int:

@@ -23,9 +23,10 @@ from runner.app.jobs import JobRequest, init_job, request_of_job
 from runner.app.looking import find_of_customer, list_of_runs, rewrite_reports, show_of_run
 from runner.app.running import Ended
 from runner.app.setup import init_org
-from runner.app.workplace import REHEARSAL, code_table
+from runner.app.workplace import REHEARSAL, code_table, place_of
 from runner.cli import flags as f
 from runner.cli.conversation import TerminalConversation, plan_document
+from runner.core.totals import GUARD
 from runner.errors import InputRefused, SettingsError, UsageError
 from runner.settings import resolve, settings_path, state_folder
 
@@ -66,8 +67,11 @@ def _layers(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str], Path
     return flags, environment, settings_path(given.get("settings"), environment)
 
 
-def _talk(request: Request, *, quiet: bool = False) -> TerminalConversation:
-    return TerminalConversation(request.options, code_table(request.options), quiet=quiet)
+def _talk(request: Request, *, quiet: bool = False, verbose: int = 0) -> TerminalConversation:
+    talk = TerminalConversation(request.options, code_table(request.options), quiet=quiet)
+    if verbose:
+        talk.show_workplace(request.settings, place_of(request.options, request.environment))
+    return talk
 
 
 def _print_json(document: object) -> None:
@@ -114,6 +118,9 @@ def _end(ended: Ended, request: Request, talk: TerminalConversation, *, began: f
     options = _lasting(request)
     if ended.run.name.startswith(REHEARSAL):
         options.append("--sandbox")
+    if ended.exit_code == GUARD and "--max-coupons" in why:
+        sums = written.totals.coupons  # the cap is remembered: without a higher one the run would stop there again
+        options += ["--max-coupons", str(sums.issued - sums.before + sums.in_doubt + sums.missing)]
     line = last_line(
         ended.exit_code,
         why=why,
@@ -142,7 +149,7 @@ def _end_plan(planned: Planned, request: Request, what: list[str]) -> int:
         )
     code = 1 if plan.rejected else 0
     words = ["run", *what]
-    for name, value in request.flags.items():
+    for name, value in {**request.flags, **planned.intake.asked}.items():
         if name in ("yes", "json", "fresh", "progress", "plan"):
             continue
         flag = f"--{name.replace('_', '-')}"
@@ -168,6 +175,9 @@ def run(
     campaign: f.Campaign = None,
     org: f.Org = None,
     series: f.Series = None,
+    series_file: f.SeriesFile = None,
+    sheet: f.Sheet = None,
+    hidden: f.Hidden = None,
     count: f.Count = None,
     map: f.Map = None,  # noqa: A002 - the flag's name
     identify_by: f.IdentifyBy = None,
@@ -211,7 +221,7 @@ def run(
     if job is not None:
         of_job = _job_request(locals())
         began = time.monotonic()
-        talk = _talk(of_job.request, quiet=quiet)
+        talk = _talk(of_job.request, quiet=quiet, verbose=verbose)
         if dry_run:
             return _plan_job(of_job, job, date, talk)
         done = of_job.run(clock=SystemClock(), conversation=talk)
@@ -221,7 +231,7 @@ def run(
     request = _request(locals())
     began = time.monotonic()
     paths = _paths(files, date)
-    talk = _talk(request, quiet=quiet)
+    talk = _talk(request, quiet=quiet, verbose=verbose)
     if dry_run:
         return _plan(paths, request, talk)
     _, ended = run_files(paths, request, clock=SystemClock(), conversation=talk)
@@ -236,6 +246,9 @@ def plan(
     campaign: f.Campaign = None,
     org: f.Org = None,
     series: f.Series = None,
+    series_file: f.SeriesFile = None,
+    sheet: f.Sheet = None,
+    hidden: f.Hidden = None,
     count: f.Count = None,
     map: f.Map = None,  # noqa: A002 - the flag's name
     identify_by: f.IdentifyBy = None,
@@ -273,9 +286,9 @@ def plan(
     """
     if job is not None:
         of_job = _job_request(locals())
-        return _plan_job(of_job, job, date, _talk(of_job.request, quiet=quiet))
+        return _plan_job(of_job, job, date, _talk(of_job.request, quiet=quiet, verbose=verbose))
     request = _request(locals())
-    return _plan(_paths(files, date), request, _talk(request, quiet=quiet))
+    return _plan(_paths(files, date), request, _talk(request, quiet=quiet, verbose=verbose))
 
 
 def _job_request(given: dict[str, Any]) -> JobRequest:
@@ -322,10 +335,11 @@ def _plan(files: list[Path], request: Request, talk: TerminalConversation) -> in
 @app.command("resume")
 def resume(
     run: Annotated[
-        str | None, typer.Argument(help="run id (default: the newest unfinished one)", show_default=False)
+        str | None,
+        typer.Argument(metavar="RUN", help="run id (default: the newest unfinished one)", show_default=False),
     ] = None,
     org: f.Org = None,
-    yes: f.Yes = None,
+    yes: f.YesResume = None,
     max_coupons: f.MaxCoupons = None,
     limit: f.Limit = None,
     rate: f.RateFlag = None,
@@ -337,6 +351,7 @@ def resume(
     grace: f.Grace = None,
     queue_budget: f.QueueBudget = None,
     reach_budget: f.ReachBudget = None,
+    reports: f.Reports = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
     json_output: f.Json = None,
@@ -350,15 +365,15 @@ def resume(
     """
     request = _request(locals())
     began = time.monotonic()
-    talk = _talk(request, quiet=quiet)
+    talk = _talk(request, quiet=quiet, verbose=verbose)
     ended = resume_run(run, request, clock=SystemClock(), conversation=talk)
     return _end(ended, request, talk, began=began, quiet=quiet)
 
 
 @app.command("abandon")
 def abandon(
-    run: Annotated[str, typer.Argument(help="run id")],
-    why: Annotated[str, typer.Option(help="the reason, for the record")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="run id")],
+    why: Annotated[str, typer.Option(metavar="TEXT", help="the reason, for the record")],
     sandbox: f.Sandbox = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
@@ -381,7 +396,7 @@ def abandon(
 
 @app.command("report")
 def report(
-    run: Annotated[str | None, typer.Argument(help="run id (default: the newest one)", show_default=False)] = None,
+    run: f.Run = None,
     sandbox: f.Sandbox = None,
     out: f.Out = None,
     reports: f.Reports = None,
@@ -431,7 +446,7 @@ def runs(
 
 @app.command("show")
 def show(
-    run: Annotated[str | None, typer.Argument(help="run id (default: the newest one)", show_default=False)] = None,
+    run: f.Run = None,
     sandbox: f.Sandbox = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
@@ -452,7 +467,10 @@ def show(
 
 @app.command("find")
 def find(
-    customer: Annotated[str, typer.Argument(help="mobile, e-mail, external id, customer id, or a text from a cell")],
+    customer: Annotated[
+        str,
+        typer.Argument(metavar="CUSTOMER", help="mobile, e-mail, external id, customer id, or a text from a cell"),
+    ],
     org: f.Org = None,
     region: f.Region = None,
     sandbox: f.Sandbox = None,
@@ -534,7 +552,7 @@ def sandbox(
     chaos: Annotated[
         int | None, typer.Option(metavar="SEED", help="a mix of all faults at random, by this seed")
     ] = None,
-    sandbox_config: f.SandboxConfig = None,
+    sandbox_config: f.SandboxAnswers = None,
     truth: Annotated[Path | None, typer.Option(help="file of its truth (default: in the user's state folder)")] = None,
 ) -> int:
     """Serve the API on this machine, to rehearse and test against. GET /_truth tells who holds what.

@@ -7,17 +7,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 from rich.console import Console
 
 from runner.adapters.ledger.runs import RunCounts, RunFacts
 from runner.adapters.profiling import ColumnProfile
 from runner.adapters.terminal.asking import ask, choose, confirm, is_terminal
-from runner.adapters.terminal.plan_view import ColumnSeen, plan_json, show_plan
+from runner.adapters.terminal.plan_view import ColumnSeen, SeriesSeen, plan_json, show_plan
 from runner.adapters.terminal.progress import progress_for
 from runner.adapters.terminal.screens import screen_for
 from runner.adapters.terminal.texts import duration, stamp
 from runner.app.issuing import Conversation, Planned
+from runner.app.workplace import Place
 from runner.core.codes import CodeTable
 from runner.core.pacing import parse_rate
 from runner.ports import Progress
@@ -40,6 +42,17 @@ class TerminalConversation(Conversation):
             show_plan(planned.plan, console=self.console, **plan_words(planned))  # type: ignore[arg-type]
             for note in planned.intake.notes:
                 self.note(note)
+
+    def show_workplace(self, settings: Path, place: Place) -> None:
+        """Show what the command works with: its settings file, ledger, organisation, API and pace."""
+        api = "the sandbox of this machine" if place.rehearsal else self._options.api_url or "not set"
+        self.note(
+            f"settings  {settings}{'' if settings.is_file() else ' (not there)'}\n"
+            f"ledger    {place.ledger}{'' if place.ledger.is_file() else ' (not there)'}\n"
+            f"org       {self._options.org or 'not set'}\n"
+            f"api       {api}\n"
+            f"pace      {self._options.rate or 'the default'}, at most {self._options.concurrency:,} calls in flight"
+        )
 
     def show_resume(self, run: RunFacts, counts: RunCounts) -> None:
         """Show what is left of an unfinished run, and whose it is."""
@@ -115,6 +128,19 @@ def plan_words(planned: Planned) -> dict[str, object]:
         "until": until,
         "unfinished": unfinished,
         "cap": planned.cap,
+        "first": planned.intake.first,
+        "listed_series": series_seen(planned),
+    }
+
+
+def series_seen(planned: Planned) -> dict[int, SeriesSeen]:
+    """What the list of series says, by id."""
+    listed = planned.intake.listed
+    if listed is None:
+        return {}
+    return {
+        entry.id: SeriesSeen(entry.name, entry.value, entry.max_total, planned.short.get(entry.id, 0))
+        for entry in listed.series.entries
     }
 
 

@@ -14,6 +14,15 @@ Ledger = Annotated[
 ]
 Campaign = Annotated[str | None, typer.Option(help="each customer counts once per series within it")]
 Series = Annotated[str | None, typer.Option(metavar="ID[,ID]", help="series for rows without a series column")]
+SeriesFile = Annotated[
+    Path | None,
+    typer.Option(help="list of series (CSV or XLSX): series_id, and name, count, max_total, value if wanted"),
+]
+Sheet = Annotated[str | None, typer.Option(metavar="NAME", help="the sheet of the workbook that holds the customers")]
+Hidden = Annotated[
+    str | None,
+    typer.Option(metavar="include|exclude", help="hidden rows, columns and sheets: read them too, or leave them out"),
+]
 Count = Annotated[int | None, typer.Option(help="coupons per row and series without a count (default 1)")]
 Map = Annotated[
     list[str] | None,
@@ -54,6 +63,9 @@ Fresh = Annotated[bool | None, typer.Option("--fresh", help="with --sandbox: for
 SandboxConfig = Annotated[
     Path | None, typer.Option(help="with --sandbox: answers and faults by series or customer (TOML)")
 ]
+SandboxAnswers = Annotated[
+    Path | None, typer.Option("--sandbox-config", help="answers and faults by series or customer (TOML)")
+]
 SameOrg = Annotated[
     bool | None, typer.Option("--same-org", help="the address or credentials changed, the customers did not")
 ]
@@ -73,15 +85,32 @@ PlanCode = Annotated[str | None, typer.Option("--plan", metavar="CODE", help="co
 Yes = Annotated[
     bool | None, typer.Option("--yes", "-y", help="do not ask; without a terminal a cap or plan code is needed too")
 ]
+YesResume = Annotated[bool | None, typer.Option("--yes", "-y", help="do not ask; the run's cap is remembered")]
 Json = Annotated[bool | None, typer.Option("--json", help="data as JSON on stdout")]
 ProgressFlag = Annotated[
     str | None, typer.Option("--progress", metavar="auto|bar|plain|json|none", help="how a live run is shown")
 ]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="say more")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="only the last line")]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        envvar="COUPON_RUNNER_VERBOSE",
+        show_envvar=False,
+        show_default=False,
+        help="say first which settings file, ledger, API address and pace are used",
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", envvar="COUPON_RUNNER_QUIET", show_envvar=False, help="only the last line")
+]
 Job = Annotated[Path | None, typer.Option("--job", metavar="JOB.toml", help="a job file instead of FILE…")]
 Date = Annotated[
     str | None,
     typer.Option("--date", metavar="YYYY-MM-DD", help="with --job: repeat that date (default: the last due)"),
 ]
-Files = Annotated[list[Path] | None, typer.Argument(metavar="FILE…", help="CSV files", show_default=False)]
+Files = Annotated[
+    list[Path] | None, typer.Argument(metavar="FILE…", help="Excel workbooks (.xlsx) and CSV files", show_default=False)
+]
+Run = Annotated[str | None, typer.Argument(metavar="RUN", help="run id (default: the newest one)", show_default=False)]

@@ -81,6 +81,31 @@ KEYS: tuple[JobKey, ...] = (
         required=True,
     ),
     JobKey(
+        name="sheet",
+        shape=Shape.TEXT,
+        what="The sheet of a workbook that holds the customers, where it cannot be told",
+        default="the only one there is",
+        example='"Customers"',
+        option="sheet",
+    ),
+    JobKey(
+        name="hidden",
+        shape=Shape.CHOICE,
+        what="Hidden rows, columns and sheets of a workbook: read them too, or leave them out",
+        default="refused until said",
+        example='"exclude"',
+        option="hidden",
+        choices=("include", "exclude"),
+    ),
+    JobKey(
+        name="series_file",
+        shape=Shape.PATH,
+        what="A list of series (CSV or workbook); ${VARIABLE} and {date} may be used",
+        default="none",
+        example='"series.csv"',
+        option="series_file",
+    ),
+    JobKey(
         name="org",
         shape=Shape.TEXT,
         what="The organisation whose customers these are",
@@ -320,15 +345,24 @@ KEYS: tuple[JobKey, ...] = (
     JobKey(
         name="reports.out",
         shape=Shape.PATH,
-        what="The folder of the reports; ${VARIABLE} may be used",
+        what="The folder of the reports; ${VARIABLE} and {date} may be used",
         default="coupon-runs",
-        unit="path",
         example='"coupon-runs"',
         option="out",
+    ),
+    JobKey(
+        name="reports.files",
+        shape=Shape.CHOICE,
+        what="Which reports are written: all of them, or no workbooks",
+        default="all",
+        example='"all"',
+        option="reports",
+        choices=("all", "csv"),
     ),
 )
 """Every key of a job file, in the order in which it is shown. Relative paths start where the command is started."""
 
+PATHS = tuple(key for key in KEYS if key.shape is Shape.PATH)
 BY_NAME: Mapping[str, JobKey] = {key.name: key for key in KEYS}
 COLUMNS = "columns"
 TABLES: Mapping[str, str] = {
@@ -361,11 +395,6 @@ class JobSpec:
     allowed_series: tuple[int, ...] | None
     min_new: int | None
     settings: Mapping[str, object]
-
-    @property
-    def dated(self) -> bool:
-        """Whether anything in the job depends on the date."""
-        return any(map(uses_date, (self.campaign, *self.input)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -508,7 +537,7 @@ def _problem_of(key: JobKey, value: object) -> str | None:
         case Shape.TEXT | Shape.PATH | Shape.CAMPAIGN | Shape.ZONE | Shape.RATE:
             if not isinstance(value, str) or not value.strip():
                 return f"must be text in quotes, not {_shown(value)}"
-            if key.shape is Shape.CAMPAIGN:
+            if key.shape in (Shape.CAMPAIGN, Shape.PATH):
                 return date_problem(value)
     return None
 
@@ -523,9 +552,9 @@ def _disagreements(spec: JobSpec, document: Mapping[str, object]) -> list[JobPro
     """What is wrong between keys."""
     problems = []
     if "timezone" not in document:
-        needs = [
-            name for name, text in (("campaign", spec.campaign), ("input", "".join(spec.input))) if uses_date(text)
-        ]
+        texts = {"campaign": spec.campaign, "input": "".join(spec.input)}
+        texts |= {key.name: str(spec.settings.get(str(key.option), "")) for key in PATHS}
+        needs = [name for name, text in texts.items() if uses_date(text)]
         needs += ["due"] if spec.due is not None else []
         needs += ["guards.min_new"] if spec.min_new is not None else []
         if needs:

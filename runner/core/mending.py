@@ -8,7 +8,7 @@ damage makes the cell out of it. A cell that somebody corrected says something e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, localcontext
 
 from runner.core.trimming import trim
@@ -31,14 +31,16 @@ def looks_damaged(cell: str) -> bool:
 def mend(cell: str, originals: Iterable[str]) -> str | None:
     """The original that a spreadsheet made this cell of; None when the cell is whole, or says something else.
 
-    `originals`: what the ledger knows that the cell was. When different ones fit, none is chosen.
+    `originals`: what the ledger knows that the cell was. When different numbers fit, none is chosen; of different ways
+    to write one number, the first.
     """
     text = trim(cell)
     known = [trim(original) for original in originals]
     if text in known:
         return None
-    fitting = {original for original in known if _is_damage(text, original)}
-    return fitting.pop() if len(fitting) == 1 else None
+    fitting = [original for original in known if _is_damage(text, original)]
+    numbers = {original.lstrip("+0") for original in fitting}
+    return fitting[0] if len(numbers) == 1 else None
 
 
 def _is_damage(text: str, original: str) -> bool:
@@ -64,7 +66,7 @@ def _rounds_to(digits: str, mantissa: str, exponent: int) -> bool:
         context.prec = 80
         shown = Decimal(mantissa).scaleb(exponent)
         unit = Decimal(1).scaleb(exponent - len(mantissa.partition(".")[2]))
-        return unit > 1 and abs(Decimal(digits) - shown) * 2 <= unit
+        return abs(Decimal(digits) - shown) * 2 <= unit
 
 
 def _cut(number: str) -> str:
@@ -76,12 +78,15 @@ def _round(number: str) -> str:
     return str((int(number) + unit // 2) // unit * unit)
 
 
-def name_mended(found: Iterable[tuple[int, str, str]], shown: int) -> str:
+def name_mended(found: Sequence[tuple[int, str, str]], shown: int) -> str:
     """Restored cells (row, heading, the damaged text) in a sentence that shows no whole identifier."""
-    every = list(found)
-    listed = "; ".join(f"row {row}, {heading}: {damaged}" for row, heading, damaged in every[:shown])
-    more = f"; and {len(every) - shown:,} more" if len(every) > shown else ""
-    cells = "1 cell that a spreadsheet had damaged was" if len(every) == 1 else (
-        f"{len(every):,} cells that a spreadsheet had damaged were"
-    )
+    listed = "; ".join(f"row {row}, {heading}: {_shortened(text)}" for row, heading, text in found[:shown])
+    more = f"; and {len(found) - shown:,} more" if len(found) > shown else ""
+    cells = f"{len(found):,} cells that a spreadsheet had damaged were"
+    if len(found) == 1:
+        cells = "1 cell that a spreadsheet had damaged was"
     return f"{cells} restored from the ledger ({listed}{more})"
+
+
+def _shortened(text: str) -> str:
+    return text if _SCIENTIFIC.fullmatch(trim(text)) else f"…{trim(text)[-4:]}"

@@ -42,7 +42,10 @@ class Name(NamedTuple):
 
 
 class StagedRow(NamedTuple):
-    """A valid row without its cells. `seq`: its number in the run's input, from 1, over all files."""
+    """A valid row without its cells. `seq`: its number in the run's input, from 1, over all files.
+
+    `counts`: what it asks of each of its series where these differ, else ().
+    """
 
     seq: int
     place: Place
@@ -54,6 +57,11 @@ class StagedRow(NamedTuple):
     count: int  # type: ignore[assignment]  # shadows tuple.count, which nobody calls on a row
     counted: bool
     ref: Ref | None
+    counts: tuple[int, ...] = ()
+
+    def asks(self, series: int) -> int:
+        """What the row itself asks of one of its series."""
+        return self.counts[self.series.index(series)] if self.counts else self.count
 
 
 class OrderFacts(NamedTuple):
@@ -389,7 +397,9 @@ def _decide_person(
             note = None
             if order.skipped:
                 role, note = LineRole.ELSEWHERE, order.elsewhere[0].other
-            decisions.lines.append(PlannedLine(row.seq, index_of[series], row.count, row.counted, role, same_as, note))
+            decisions.lines.append(
+                PlannedLine(row.seq, index_of[series], row.asks(series), row.counted, role, same_as, note)
+            )
 
 
 def _plan_order(
@@ -436,7 +446,7 @@ def _reject_misled(
     for row in group:
         if row.ref is None:
             for series in row.series:
-                targets[row.seq, series] = row.count
+                targets[row.seq, series] = row.asks(series)
             left.append(row)
             continue
         order = known.by_key.get(row.ref.order)
@@ -460,7 +470,7 @@ def _reject_misled(
             rejected.setdefault(row.seq, []).append(Problem("count", None, problem))
         else:
             for series in row.series:
-                targets[row.seq, series] = row.count
+                targets[row.seq, series] = row.asks(series)
             left.append(row._replace(ref=None))
     return left
 

@@ -78,6 +78,7 @@ class SeriesState(StrEnum):
     PARKED = "parked"
     CLOSED = "closed"
     EXHAUSTED = "exhausted"
+    CAPPED = "capped"
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ class SeriesTrack:
     @property
     def over(self) -> bool:
         """Nothing more is asked of the series in this run."""
-        return self.state in (SeriesState.CLOSED, SeriesState.EXHAUSTED)
+        return self.state in (SeriesState.CLOSED, SeriesState.EXHAUSTED, SeriesState.CAPPED)
 
     def saw_coupons(self) -> None:
         """Coupons came: the series is well."""

@@ -15,7 +15,7 @@ from runner.core.neutralising import restore
 from runner.core.refs import REF_COLUMN, read_ref
 from runner.core.series_cells import MAX_COUNT, MAX_SERIES, read_count, read_series
 from runner.core.series_list import SeriesList, SeriesNames
-from runner.core.sheet_cells import doubt_of
+from runner.core.sheet_cells import doubt_of, marked
 from runner.core.trimming import trim
 from runner.errors import InputRefused, UsageError
 
@@ -95,6 +95,7 @@ class RowReader:
         self._series_at = roles.get(Role.SERIES)
         self._count_at = roles.get(Role.COUNT)
         self._ref_at = roles.get(Role.REF)
+        self._read_at = tuple(sorted(roles.values()))
         self._line_series_at = columns.added.get(SERIES_COLUMN)
         self._default_series = tuple(default_series)
         self._default_count = default_count
@@ -279,12 +280,14 @@ class RowReader:
             if self._line_series_at is not None and self._line_series_at < len(cells):
                 series = trim(cells[self._line_series_at]) or series
         count = "" if self._count_at is None or self._count_at >= len(cells) else trim(cells[self._count_at])
-        return RejectedRow(
-            place, self._originals(cells), tuple(problems), series, count or self._count_instead_of_blank(series)
-        )
+        count = count or self._count_instead_of_blank(series)
+        for index in self._read_at:
+            if index < len(cells):
+                cells = [*cells[:index], marked(cells[index], series=index == self._series_at), *cells[index + 1 :]]
+        return RejectedRow(place, self._originals(cells), tuple(problems), series, count)
 
     def _count_instead_of_blank(self, series: str) -> str:
-        """The default count of what a rejected row names; "" where its series have different ones, or cannot be read."""
+        """The default count of the series that a rejected row names; "" where they differ, or cannot be read."""
         if not self._listed_counts:
             return str(self._default_count)
         named = self._read_cell(series)

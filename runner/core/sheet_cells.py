@@ -13,6 +13,9 @@ EXACT = 10**15
 _AS_TEXT = "Format the column as text and enter it again from its source."
 
 
+DOUBT_MARK = "#? "
+"""Stands before a doubtful cell in our reports: a date or 415,446 as plain text would come back as a mobile or a series."""
+
 HAS_DECIMALS = f"This is a number with decimals, so it is no identifier and no count. {_AS_TEXT}"
 
 
@@ -53,7 +56,18 @@ def doubt_of(cell: str, *, series: bool = False) -> str | None:
     """Why a cell must not be read (as a series, if asked), else None."""
     if isinstance(cell, DoubtfulCell) and (series or not cell.series_only):
         return cell.why
+    if cell.startswith(DOUBT_MARK):
+        return (
+            f"This cell could not be trusted when it was read from a spreadsheet, and still begins with "
+            f"{DOUBT_MARK.strip()}. Write what is meant instead."
+        )
     return None
+
+
+def marked(cell: str, *, series: bool = False) -> str:
+    """The cell as a report shows it: one that is doubtful says so, since its text alone could be read the next time."""
+    doubtful = isinstance(cell, DoubtfulCell) and (series or not cell.series_only)
+    return f"{DOUBT_MARK}{cell}" if doubtful else cell
 
 
 def is_uncalculated(raw: RawCell) -> bool:

@@ -1,4 +1,4 @@
-"""Which sheet of a workbook holds the customers, and which one a list of series: told, the only one that can, or asked."""
+"""Which sheet of a workbook holds the customers, and which one lists series: told, the only one that can, or asked."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class SheetSeen(NamedTuple):
 
 
 class SheetChosen(NamedTuple):
-    """The sheet to read, by its place, and a sentence that says why ("" when there was no choice)."""
+    """The sheet to read, by its number from 0, and a sentence that says why ("" when there was no choice)."""
 
-    index: int
+    number: int
     why: str
 
 
@@ -73,14 +73,12 @@ def find_sheet(
         return SheetChosen((with_header or able or [0])[0], "")
     if len(candidates) == 1:
         only = candidates[0]
-        others = [index for index in able if index != only]
+        others = [index for index in able if index != only and not is_series_sheet(seen[index], told)]
         return SheetChosen(only, f"the sheet {seen[only].name!r}, the only one with rows" if others else "")
     naming = [index for index in candidates if names_customers(seen[index].headers, told)]
     if len(naming) == 1:
         only = naming[0]
-        heading = next(
-            trim(heading) for heading in seen[only].headers if names_customers((heading,), told)
-        )
+        heading = next(trim(heading) for heading in seen[only].headers if names_customers((heading,), told))
         return SheetChosen(
             only, f"the sheet {seen[only].name!r}, the only one whose columns name customers ({heading!r})"
         )

@@ -200,7 +200,7 @@ def prove(totals: Totals) -> None:
         if one != other:
             raise DoesNotAddUp(
                 f"The report does not add up: {one:,} {what}, but {other:,} {counted}. Nothing was sent or lost by "
-                "this: do not rely on these figures, keep the ledger and run `coupon-runner audit`."
+                "this: do not rely on these figures, run nothing more with this ledger, keep it and report this fault."
             )
     if (
         coupons.above < 0
@@ -209,8 +209,8 @@ def prove(totals: Totals) -> None:
     ):
         raise DoesNotAddUp(
             f"The report does not add up: a target of {coupons.target:,} coupons, but {coupons.issued:,} issued "
-            f"+ {coupons.in_doubt:,} in doubt + {coupons.missing:,} missing. Keep the ledger and run "
-            "`coupon-runner audit`."
+            f"+ {coupons.in_doubt:,} in doubt + {coupons.missing:,} missing. Do not rely on these "
+            "figures, run nothing more with this ledger, keep it and report this fault."
         )
 
 

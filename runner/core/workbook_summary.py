@@ -35,11 +35,11 @@ REASONS_KEPT = 1_000
 EXIT_WORDS: Mapping[int, str] = {
     ALL_ISSUED: "everything that was wanted is issued",
     NEEDS_A_PERSON: "some rows need a person",
-    GUARD: "stopped by a guard",
+    GUARD: "by a guard",
     IN_DOUBT: "some calls are in doubt",
-    FATAL: "stopped: credentials, API or disk",
+    FATAL: "credentials, API or disk",
     SEND_AGAIN: "what is left can be sent again as it is",
-    **dict.fromkeys(SIGNALS, "stopped by a signal"),
+    **dict.fromkeys(SIGNALS, "by a signal"),
 }
 
 SHEETS = ("Summary", "Results", "Failures", "Coupons", "In doubt")

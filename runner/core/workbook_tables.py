@@ -113,7 +113,7 @@ class CellMaker:
                 elif not cell:
                     made.append(None)
                 else:
-                    made.append(self.text(cell))
+                    made.append(self.text(cell) or None)
             for index in times:
                 if row[index]:
                     made[index] = self._tell(row[index][:19] + "Z")  # type: ignore[index]  # times are text
@@ -127,17 +127,20 @@ class CellMaker:
         if len(cell) < CELL_LIMIT // 2 and cell.isprintable() and "_x" not in cell:
             # A status is a StrEnum; files want the plain text.
             return str(cell)
-        cell = cell.replace("\r\n", "\n").replace("\r", "\n")
-        clean = _FORBIDDEN.sub("", cell)
-        if clean != cell:
-            self._changes.controls += 1
-        clean = _ESCAPE_LIKE.sub("_x005F_", clean)
+        clean = clean_text(cell)
+        self._changes.controls += _FORBIDDEN.search(cell) is not None
         if _units(clean) <= CELL_LIMIT:
             return clean
         self._changes.cut += 1
         mark = f" … [cut here: {len(cell):,} characters; in full in {self._whole}]"
         kept = clean.encode("utf-16-le")[: 2 * (CELL_LIMIT - _units(mark))].decode("utf-16-le", "ignore")
         return kept + mark
+
+
+def clean_text(text: str) -> str:
+    """A text without what a workbook cannot hold; line breaks become those of a cell."""
+    text = _FORBIDDEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _ESCAPE_LIKE.sub("_x005F_", text)
 
 
 def _units(text: str) -> int:

@@ -205,7 +205,8 @@ def test_every_flag_of_run_is_a_setting_and_a_variable(desk):
     names = {name.replace("-", "_") for name in flags}
     settings = {field.alias or name for name, field in Options.model_fields.items()}
     # Said otherwise: another name of --sandbox, the opposite of a flag, or a choice of this one command.
-    assert names - settings == {"rehearse", "no_metadata", "dry_run", "settings", "verbose", "quiet", "help"}
+    own = {"rehearse", "no_metadata", "dry_run", "job", "date", "settings", "verbose", "quiet", "help"}
+    assert names - settings == own
     variables = {f"COUPON_RUNNER_{name.upper()}": "" for name in names & settings}
     desk.run("run", desk.write("list.csv", ROWS[:1], header=HEADER), "--sandbox", "--yes", **variables)
 

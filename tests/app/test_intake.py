@@ -10,7 +10,8 @@ import pytest
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.scopes import create_org, find_scope
 from runner.adapters.ledger.staging import Campaign, NewRun, Staging
-from runner.app.intake import Asker, Intake, take_in
+from runner.app.input_files import Asker
+from runner.app.intake import Intake, take_in
 from runner.core.keys import scope_key
 from runner.core.model import Kind, Ref
 from runner.core.planning import Duplicates, Overlap
@@ -38,7 +39,7 @@ class Desk:
         self.asked.append((question, suggestion))
         return self.answer if self.answer is not None else suggestion
 
-    def take(self, *paths: Path, present: bool = False, load: bool = False, **options: Any) -> Intake:
+    def take(self, *paths: Path, present: bool = False, load: bool = False, run: str = "run", **options: Any) -> Intake:
         options = {"campaign": "May"} | options
         given = Options(**{name: value for name, value in options.items() if value is not None})
         asker = Asker(choose=self._choose if present else None)
@@ -46,10 +47,10 @@ class Desk:
             intake = take_in(paths, staging, ledger=self.ledger, org=self.org, options=given, asker=asker)
             self.rows = staging.rows
             if load:
-                self._load(staging, intake)
+                self._load(staging, intake, run)
         return intake
 
-    def _load(self, staging: Staging, intake: Intake) -> None:
+    def _load(self, staging: Staging, intake: Intake, run_name: str) -> None:
         """As a run would: freeze the campaign, plan, load."""
         from runner.adapters.ledger.scopes import Frozen, freeze_scope
 
@@ -67,7 +68,7 @@ class Desk:
         )
         plan = staging.plan(where, identify_by=intake.identify_by, duplicates=Duplicates.AGREE, overlap=Overlap.ALLOW)
         run = NewRun(
-            name=f"run-{intake.campaign}",
+            name=f"{run_name}-{intake.campaign}",
             started=1.0,
             args={},
             files=intake.files,

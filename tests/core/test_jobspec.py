@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -304,8 +305,8 @@ def test_a_template_that_cannot_be_filled_is_refused(template):
 def test_every_sign_of_a_date_is_a_part_of_a_date():
     """Two moments of one day look alike."""
     for sign in DATE_SIGNS:
-        form = f"%{sign}"
-        assert datetime(2026, 3, 9, 1, 2, 3).strftime(form) == datetime(2026, 3, 9, 23, 59, 59).strftime(form) != form
+        early, late = (datetime.fromisoformat(f"2026-03-09T{at}Z") for at in ("01:02:03", "23:59:59"))
+        assert early.strftime(f"%{sign}") == late.strftime(f"%{sign}") != f"%{sign}"
 
 
 @pytest.mark.parametrize("text", ["7:30", "24:00", "12:60", "12.30", "noon", "", "12:30:00", "\u0661\u0662:30"])
@@ -368,3 +369,51 @@ def test_a_setting_leads_back_to_its_key():
         "guards.max_coupons",
         "columns",
     ]
+
+
+# ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _reference() -> str:
+    """Every key as docs/jobs.md is to list it: one Markdown table for each table of the file."""
+    parts = []
+    for table, about in {"": "at the top of the file, above the first table", **TABLES}.items():
+        title = f"### `[{table}]`: {about}" if table else f"### {about[0].upper()}{about[1:]}"
+        lines = ["| key | what it says | default | unit | example |", "| --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| `{key.leaf}` | {_escaped(key.what)} | {key.default} | {key.unit or key.shape.value} | `{key.example}` |"
+            for key in KEYS
+            if key.table == table
+        ]
+        parts.append("\n".join([title, "", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Text in a Markdown table: what would be emphasis or mark-up stays as it is written."""
+    return re.sub(r"(\*+|\[\]|\$\{\w+\}|\{[^{}]*\}|~\$)", r"`\1`", text)
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text(encoding="utf-8")
+
+
+def test_the_page_about_jobs_lists_every_key_as_the_schema_has_it():
+    """docs/jobs.md: what it says, default, unit and example of each."""
+    listed = PAGE.partition("<!-- every key -->\n")[2].partition("<!-- end of every key -->")[0]
+    assert listed.strip() == _reference().strip()
+    assert all(f"| `{key.leaf}` |" in listed for key in KEYS)
+
+
+def test_the_jobs_of_the_pages_are_valid():
+    """What is shown may be copied."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = [text for page in (PAGE, readme) for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)]
+    assert len([text for text in shown if "campaign" in text]) >= 2
+    assert [read_spec(tomllib.loads(text))[1] for text in shown if "campaign" in text] == [[], []]
+
+
+def test_the_page_names_every_part_of_a_date():
+    """As many as the program knows."""
+    assert " ".join(f"%{sign}" for sign in sorted(DATE_SIGNS)) == " ".join(
+        sorted(re.search(r"is a part of it \(`([^`]*)`\)", PAGE)[1].split())  # type: ignore[index]
+    )

@@ -48,7 +48,7 @@ class SqliteLedger:
         await self._writer.flush()
         rows = await self._read(sql.ONE_ORDER, (order_id,))
         if not rows:
-            raise LedgerFailed(f"The ledger {self._file.path} holds no order {order_id}. Keep it and report this fault.")
+            raise LedgerFailed(f"The ledger {self._file.path} has no order {order_id}. Keep it; report this fault.")
         return _order(rows[0])
 
     def close_order(self, run: int, order_id: int, reason: Reason) -> None:

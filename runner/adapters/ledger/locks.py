@@ -208,8 +208,8 @@ class OrgLock(_FileLock):
 
 def _sentence(what: str, holder: Holder | None) -> str:
     who = str(holder) if holder else "another process"
-    steer = f", or steer it: `coupon-runner show {holder.run}`" if holder and holder.run else ""
-    return f"{what}: {who}. Wait until it has ended{steer}. Nothing was changed."
+    look = f"; `coupon-runner show {holder.run}` says how far it is" if holder and holder.run else ""
+    return f"{what}: {who}. Wait until it has ended{look}. Nothing was changed."
 
 
 def _holder_of(path: Path) -> Holder | None:

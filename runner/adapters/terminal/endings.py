@@ -89,7 +89,7 @@ def _reason(exit_code: int, why: str, totals: Totals | None, out: str) -> str:
     lines = [line for line in why.splitlines() if line.strip()]
     given = f"{counted(len(lines), 'problem')}, listed above" if len(lines) > 1 else one_line(why)
     parts = [_SIGNAL_WORDS[exit_code]] if exit_code in SIGNALS else []
-    parts += [given] if given else []
+    parts += [given] if given and not (exit_code in SIGNALS and given.startswith("stopped by SIG")) else []
     if totals is not None:
         parts += _all_is_well(totals) if exit_code == ALL_ISSUED else _facts(exit_code, totals, out)
     if not given and exit_code in _WITHOUT_REASON:

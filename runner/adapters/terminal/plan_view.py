@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rich.console import Console
@@ -31,6 +33,21 @@ class ColumnSeen(NamedTuple):
     profile: str
 
 
+class SeriesSeen(NamedTuple):
+    """What the list of series says of one: its name, what a coupon is worth, how many there may be, and what is short.
+
+    `short`: by how many coupons `max_total` falls short of what is to be issued.
+    """
+
+    name: str = ""
+    value: Decimal | None = None
+    max_total: int | None = None
+    short: int = 0
+
+
+NO_LIST: Mapping[int, SeriesSeen] = MappingProxyType({})
+
+
 def show_plan(
     plan: Plan,
     *,
@@ -45,16 +62,22 @@ def show_plan(
     unfinished: str = "",
     cap: int | None = None,
     reasons: Mapping[str, int] | None = None,
+    first: Sequence[str] = (),
+    listed_series: Mapping[int, SeriesSeen] = NO_LIST,
 ) -> None:
     """Show what a run would do, in the fewest lines that leave nothing out.
 
     `files`: names in the order of `Place.file`. `rate`, `until`: such as "100 calls/min" and "about 16:42 IST".
     `unfinished`: a sentence about an unfinished run of the campaign. `cap`: the most coupons this run may issue.
     `reasons`: rows by reason over *all* rejected rows; without it the reasons of `plan.examples` are counted, and it is
-    said that they are only the first.
+    said that they are only the first. `first`: what has to be read before all else. `listed_series`: what the list of
+    series says, by id.
     """
     if rehearsal:
         put_folded(console, REHEARSAL_BANNER, style="bold yellow")
+        put(console)
+    for sentence in first:
+        put_folded(console, sentence, style="bold yellow")
         put(console)
     put_folded(console, f"{campaign} (of {org})", first="Campaign  ", style="bold")
     put_folded(console, listed(files, 6), first="Files     " if len(files) > 1 else "File      ")
@@ -67,7 +90,8 @@ def show_plan(
         put_folded(console, _cap_sentence(plan, cap), first="Cap       ", style="yellow" if plan.missing > cap else "")
     if unfinished:
         put_folded(console, unfinished, first="Note      ", style="yellow")
-    _show_series(console, plan.series)
+    _show_series(console, plan.series, listed_series)
+    _show_limits(console, plan.series, listed_series)
     _show_remarks(console, plan)
     _show_overlaps(console, plan.overlaps)
     show_rejected(console, plan, files, reasons)
@@ -165,26 +189,63 @@ _SERIES_COLUMNS = (
 )
 
 
-def _show_series(console: Console, series: Sequence[SeriesPlan]) -> None:
+def _show_series(
+    console: Console, series: Sequence[SeriesPlan], listed_series: Mapping[int, SeriesSeen] = NO_LIST
+) -> None:
     """The series, those with most to issue first; beyond twelve the rest as one line that still adds up."""
     if not series:
         return
     shown = sorted(series, key=lambda one: (-one.missing, one.series)) if len(series) > SERIES_SHOWN else list(series)
     shown, rest = shown[:SERIES_SHOWN], shown[SERIES_SHOWN:]
-    rows = [_series_row(str(one.series), (one,)) for one in shown]
+    rows = [_series_row(_name(one.series, listed_series), (one,), listed_series) for one in shown]
     if rest:
-        rows.append(_series_row(f"{len(rest):,} more", rest))
+        rows.append(_series_row(f"{len(rest):,} more", rest, listed_series))
     if len(series) > 1:
-        rows.append(_series_row(f"all {len(series):,}", series))
+        rows.append(_series_row(f"all {len(series):,}", series, listed_series))
+    valued = any(one.value is not None for one in listed_series.values())
+    columns = (*_SERIES_COLUMNS, Column("worth", "face value", right=True)) if valued else _SERIES_COLUMNS
     put(console)
-    put_table(console, tabulate(rows, _SERIES_COLUMNS, width=console.width, indent="  "))
+    put_table(console, tabulate(rows, columns, width=console.width, indent="  "))
 
 
-def _series_row(name: str, several: Sequence[SeriesPlan]) -> dict[str, str]:
+def _name(series: int, listed_series: Mapping[int, SeriesSeen]) -> str:
+    seen = listed_series.get(series)
+    return f"{series} {seen.name}" if seen is not None and seen.name else str(series)
+
+
+def _series_row(name: str, several: Sequence[SeriesPlan], listed_series: Mapping[int, SeriesSeen]) -> dict[str, str]:
     sums = {key: sum(getattr(one, key) for one in several) for key in ("orders", "target", "issued", "held", "missing")}
+    worth = face_value(several, listed_series)
     return {"series": name, **{key: f"{value:,}" for key, value in sums.items()}} | {
-        "calls": f"{sum(one.calls for one in several):,}"
+        "calls": f"{sum(one.calls for one in several):,}",
+        "worth": "" if worth is None else f"{worth:,}",
     }
+
+
+def face_value(series: Sequence[SeriesPlan], listed_series: Mapping[int, SeriesSeen]) -> Decimal | None:
+    """What the coupons to be issued are worth; None unless each of these series has a value."""
+    worth = Decimal(0)
+    for one in series:
+        seen = listed_series.get(one.series)
+        if seen is None or seen.value is None:
+            return None
+        worth += one.missing * seen.value
+    return worth
+
+
+def _show_limits(console: Console, series: Sequence[SeriesPlan], listed_series: Mapping[int, SeriesSeen]) -> None:
+    short = [(one.series, listed_series[one.series]) for one in series if one.series in listed_series]
+    short = [(number, seen) for number, seen in short if seen.short]
+    if short:
+        put(console)
+    for number, seen in short:
+        put_folded(
+            console,
+            f"Series {_name(number, listed_series)}: its limit of {seen.max_total or 0:,} coupons in this campaign"
+            f" (max_total) does not suffice, {counted(seen.short, 'coupon')} of those to issue will be left.",
+            first="- ",
+            style="yellow",
+        )
 
 
 def _show_remarks(console: Console, plan: Plan) -> None:
@@ -227,6 +288,8 @@ def plan_json(
     unfinished: str = "",
     cap: int | None = None,
     reasons: Mapping[str, int] | None = None,
+    first: Sequence[str] = (),
+    listed_series: Mapping[int, SeriesSeen] = NO_LIST,
 ) -> dict[str, object]:
     """The same for programs, whole: every series and overlap, and all examples that the plan holds."""
     counts = [ReasonCount(*item) for item in reasons.items()] if reasons is not None else reason_counts(plan.examples)
@@ -235,6 +298,7 @@ def plan_json(
         "campaign": campaign,
         "rehearsal": rehearsal,
         "files": list(files),
+        "first": list(first),
         "columns": [one._asdict() for one in columns],
         "rows": {
             "total": plan.rows,
@@ -263,6 +327,7 @@ def plan_json(
                 "in_doubt": one.held,
                 "to_issue": one.missing,
                 "calls": one.calls,
+                **_listed_json(one, listed_series),
             }
             for one in plan.series
         ],
@@ -283,4 +348,16 @@ def plan_json(
         "unfinished": unfinished,
         "max_coupons": cap,
         "digest": plan.digest,
+    }
+
+
+def _listed_json(one: SeriesPlan, listed_series: Mapping[int, SeriesSeen]) -> dict[str, object]:
+    seen = listed_series.get(one.series, SeriesSeen())
+    worth = face_value((one,), listed_series)
+    return {
+        "name": seen.name,
+        "value": None if seen.value is None else str(seen.value),
+        "face_value": None if worth is None else str(worth),
+        "max_total": seen.max_total,
+        "short": seen.short,
     }

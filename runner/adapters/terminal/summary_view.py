@@ -15,6 +15,7 @@ from runner.core.totals import Coupons, Totals, coupon_sums
 
 CODES_SHOWN = 10
 SERIES_SHOWN = 12
+_IN_FAILURES = (LineStatus.REJECTED, LineStatus.FAILED, LineStatus.PARTIAL, LineStatus.NOT_SENT)
 
 REPORT_WORDS: Mapping[str, str] = {
     "report.xlsx": "all of it, made to be read: open this first",
@@ -56,7 +57,7 @@ def show_summary(
     if seconds is not None:
         put_folded(console, duration(seconds), first="Took      ")
     if why:
-        put_folded(console, why, first="Stopped   ", style="bold yellow")
+        put_folded(console, why.removeprefix("stopped "), first="Stopped   ", style="bold yellow")
     put(console)
     for index, sentence in enumerate(coupon_sums(totals.coupons)):
         put_folded(
@@ -176,6 +177,8 @@ def _show_reports(console: Console, out: str, reports: Sequence[str], totals: To
     words = dict(REPORT_WORDS)
     if not totals.coupons.in_doubt:
         words["in_doubt.csv"] = "empty: nothing is in doubt"
+    if not any(totals.lines.get(status) for status in _IN_FAILURES):
+        words["failures.csv"] = words["failures.xlsx"] = "empty: nothing is to be corrected or sent again"
     put(console)
     put(console, f"Reports   {out}", "bold")
     table = tabulate(
