@@ -276,10 +276,30 @@ def _suggest(name: str, known: set[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+_PLAIN = {
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_parsing": "write a number",
+    "bool_parsing": "write true or false",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "write one of {expected}",
+    "string_pattern_mismatch": "write the country as two letters, such as IN",
+}
+
+
+class _Limits(dict[str, Any]):
+    """What a message needs of a rule; a word that the rule does not have stays as it is."""
+
+    def __missing__(self, name: str) -> str:
+        return "{" + name + "}"
+
+
 def _explain(item: Mapping[str, Any], origin: Mapping[str, str], told: Mapping[str, str]) -> str:
     name = str(item["loc"][0])
     message = str(item["msg"]).removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    message = _PLAIN.get(str(item["type"]), message[0].lower() + message[1:]).format_map(_Limits(item.get("ctx") or {}))
     shown = f"--{name.replace('_', '-')}" if origin.get(name) == "flags" else f"{origin.get(name, 'settings')}: {name}"
     shown = told.get(name, shown)
     value = item.get("input")

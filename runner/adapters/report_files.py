@@ -175,7 +175,7 @@ def check_out_folder(out: Path, org_key: str, ledger_id: str, head: Head | None)
             raise ForeignLedger(
                 f"{path.parent} holds the reports of run {run}, written when this ledger had {seq:,} events; it has "
                 f"{head.seq if head else 0:,} now. It was put back from an older copy, and what was issued since would "
-                "be issued again. Put the newest copy in its place, or run `coupon-runner recover`."
+                "be issued again. Put the newest copy in its place."
             )
 
 

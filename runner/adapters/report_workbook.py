@@ -278,9 +278,8 @@ class _Page:
             number = isinstance(value, int)
             across = "right" if number or index in right else "left"
             vertical = "center" if height else "top"
-            alignment = Alignment(
-                vertical=vertical, wrap_text=True, horizontal=across, indent=1 if index and across == "left" else 0
-            )
+            indent = 1 if index or across == "right" else 0
+            alignment = Alignment(vertical=vertical, wrap_text=True, horizontal=across, indent=indent)
             for column in range(first, last + 1):
                 cell = styled(
                     self._sheet,

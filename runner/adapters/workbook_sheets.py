@@ -52,7 +52,7 @@ STATUS_COLOURS: Mapping[str, str] = {
 DARK, GREY, LIGHT = "22384D", "6B7680", "EDF1F4"
 FACE = "Calibri"
 ROW_POINTS = 15.0
-MOST_LINES = 8
+MOST_LINES, MOST_LINES_OF_CODES = 8, 3
 """A row is at most so many lines high; the cell holds the rest of its text all the same."""
 
 TEXT_FORMAT = "@"
@@ -60,6 +60,7 @@ A4 = 9
 LAST_ROW = 1_048_576
 _TOP = Alignment(vertical="top")
 _WRAPPED = Alignment(vertical="top", wrap_text=True)
+NUMBERS = Alignment(vertical="top", horizontal="right", indent=1)
 _CLIPPED = Alignment(vertical="top", horizontal="fill")
 """A text that is too long for its column ends there, instead of running over the empty cell beside it."""
 
@@ -102,9 +103,10 @@ class Book:
 
     def close(self) -> None:
         """No more rows, whether it is saved or not: what is still open is thrown away with its file."""
-        for part in (*self._tables, *(sheet for sheet in self._begun if not sheet.closed)):
+        begun = [sheet.close for sheet in self._begun if not sheet.closed]
+        for close in (*(table.close for table in self._tables), *begun):
             try:
-                part.close()
+                close()
             except OSError:
                 pass  # the disk is full, and that was said when it stopped the save
 
@@ -134,7 +136,7 @@ class TableSheet:
         self._first: list[Sequence[Cell | None]] | None = []
         self._file = path.open("w", encoding="utf-8", newline="\n")
         looks = {
-            Look.NUMBER: styled(sheet, alignment=_TOP, text=False),
+            Look.NUMBER: styled(sheet, alignment=NUMBERS, text=False),
             Look.WIDE: styled(sheet, alignment=_WRAPPED),
             Look.CODES: styled(sheet, alignment=_WRAPPED),
             Look.QUIET: styled(sheet, alignment=_CLIPPED, font=font(color=GREY, size=8)),
@@ -147,8 +149,8 @@ class TableSheet:
             for status, colour in STATUS_COLOURS.items()
         }
         self._is_status = [column.look is Look.STATUS for column in columns]
-        self._codes = [index for index, column in enumerate(columns) if column.look is Look.CODES]
-        self._wide = [index for index, column in enumerate(columns) if column.look is Look.WIDE]
+        most = {Look.WIDE: MOST_LINES, Look.CODES: MOST_LINES_OF_CODES}
+        self._wrapped = [(index, most[column.look]) for index, column in enumerate(columns) if column.look in most]
         self._widths: list[int] = []
 
     @property
@@ -200,7 +202,7 @@ class TableSheet:
                     self.sheet,
                     font=font(bold=True, color="FFFFFF" if column.own else DARK),
                     fill=PatternFill("solid", fgColor=DARK if column.own else "D5DEE6"),
-                    alignment=Alignment(vertical="center", horizontal="right" if column.look is Look.NUMBER else None),
+                    alignment=NUMBERS if column.look is Look.NUMBER else _TOP,
                 ),
                 column.heading,
             )
@@ -215,13 +217,13 @@ class TableSheet:
 
     def _append(self, number: int, row: Sequence[Cell | None]) -> None:
         """A row as high as its sentences need, and no higher for a long list of codes."""
-        lines = 1
-        for index in self._wide:
+        lines, given = 1, False
+        for index, most in self._wrapped:
             text = row[index]
             if text is not None:
-                lines = max(lines, lines_of(str(text), self._widths[index]))
-        given = lines > 1 or any(row[index] is not None for index in self._codes)
-        height = f' ht="{min(lines, MOST_LINES) * ROW_POINTS:g}" customHeight="1"' if given else ""
+                given = True
+                lines = max(lines, min(lines_of(str(text), self._widths[index]), most))
+        height = f' ht="{lines * ROW_POINTS:g}" customHeight="1"' if given else ""
         written = [f'<row r="{number}"{height}>']
         for value, letter, style, is_status in zip(row, self._letters, self._styles, self._is_status, strict=True):
             if value is None:

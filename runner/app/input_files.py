@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from runner.adapters.sheets import EmptyTable, InputFile, Table, open_file
-from runner.core.columns import role_of
+from runner.core.columns import IDENTIFIERS, role_of, squeeze
 from runner.core.refs import REF_COLUMN
 from runner.core.series_list import ListedSeries, SeriesList, is_series_heading, read_series_list
 from runner.core.sheet_choice import (
@@ -84,7 +84,7 @@ class _Hidden:
     columns: list[str] = field(default_factory=list)
     sheets: list[str] = field(default_factory=list)
 
-    def see(self, table: Table, told: Collection[str]) -> None:
+    def see(self, table: Table, told: Told) -> None:
         columns = [trim(table.headers[index]) for index in table.hidden_columns if _matters(table.headers[index], told)]
         words = [_count(table.hidden_rows, "hidden row")] if table.hidden_rows else []
         if columns:
@@ -101,11 +101,31 @@ class _Hidden:
             self.sheets += sheets
 
 
-def open_input(paths: Sequence[Path], *, options: Options, asker: Asker, told: Collection[str] = ()) -> Opened:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The headings that somebody said the meaning of. `names`: those of them that name a customer."""
+
+    headings: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, roles: Iterable[tuple[str, str]]) -> Told:
+        """From headings and the words of their roles."""
+        pairs = [(trim(heading), squeeze(role)) for heading, role in roles]
+        return cls(
+            frozenset(heading for heading, _ in pairs),
+            frozenset(heading for heading, role in pairs if role in {squeeze(kind) for kind in IDENTIFIERS}),
+        )
+
+
+NOTHING_TOLD = Told()
+
+
+def open_input(paths: Sequence[Path], *, options: Options, asker: Asker, told: Told = NOTHING_TOLD) -> Opened:
     """Open every file and find the tables in it, in order.
 
     Args:
-        told: the headings that somebody said the meaning of.
+        told: what is known of headings beside what they mean by themselves.
 
     Raises:
         UsageError: which sheet is meant is not certain. InputRefused: a file that cannot be used, or hidden parts that
@@ -168,7 +188,7 @@ def _open_files(paths: Sequence[Path], notes: list[str], empty: list[EmptyTable]
 class _Chooser:
     """Which sheets are read: asked about once, chosen first among the visible ones, to know what they hide."""
 
-    def __init__(self, files: Sequence[InputFile], options: Options, asker: Asker, told: Collection[str]) -> None:
+    def __init__(self, files: Sequence[InputFile], options: Options, asker: Asker, told: Told) -> None:
         self._files = files
         self._options = options
         self._asker = asker
@@ -181,7 +201,7 @@ class _Chooser:
         hidden = _Hidden()
         for file in self._files:
             if file.is_workbook and self._options.sheet is None:
-                hidden.see_sheets(file.name, hidden_customers(file.sheets, self._told))
+                hidden.see_sheets(file.name, hidden_customers(file.sheets, self._told.names))
         if hidden.sheets and self._options.hidden == "include":
             chosen = self.tables(hidden_too=True, notes=[], empty=[])
         else:
@@ -216,7 +236,7 @@ class _Chooser:
 
     def _number(self, file: InputFile, hidden_too: bool, notes: list[str], certain_only: bool) -> int | None:
         wanted = self.answers.get(file.sha256, self._options.sheet) if file.is_workbook else None
-        found = find_sheet(file.sheets, wanted=wanted, told=self._told, hidden_too=hidden_too)
+        found = find_sheet(file.sheets, wanted=wanted, told=self._told.names, hidden_too=hidden_too)
         if isinstance(found, SheetUnclear):
             if certain_only:
                 return None
@@ -239,12 +259,12 @@ class _Chooser:
         return [_table_of_list(self._series_file, _sheet_of_list(self._series_file, hidden_too))]
 
 
-def _series_sheets(files: Sequence[InputFile], told: Collection[str], *, hidden_too: bool) -> list[Table]:
+def _series_sheets(files: Sequence[InputFile], told: Told, *, hidden_too: bool) -> list[Table]:
     return [
         _table_of_list(file, number)
         for file in files
         for number, one in enumerate(file.sheets)
-        if one.headers and is_series_sheet(one, told) and (hidden_too or not one.hidden)
+        if one.headers and is_series_sheet(one, told.names) and (hidden_too or not one.hidden)
     ]
 
 
@@ -295,17 +315,16 @@ def _decide(hidden: _Hidden, options: Options, asker: Asker) -> str | None:
     return answer
 
 
-def _without_hidden(table: Table, told: Collection[str]) -> Table:
+def _without_hidden(table: Table, told: Told) -> Table:
     if not table.hidden_rows and not any(_matters(table.headers[index], told) for index in table.hidden_columns):
         return table
     return table.without_hidden()
 
 
-def _matters(heading: str, told: Collection[str]) -> bool:
+def _matters(heading: str, told: Told) -> bool:
     """Whether a column is read for more than to be copied."""
     name = trim(heading)
-    wanted = {trim(one) for one in told}
-    return role_of(name) is not None or is_series_heading(name) or name in wanted | {REF_COLUMN}
+    return role_of(name) is not None or is_series_heading(name) or name in told.headings | {REF_COLUMN}
 
 
 def _read_lists(tables: Sequence[Table]) -> ListRead | None:

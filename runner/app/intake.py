@@ -13,7 +13,7 @@ from runner.adapters.ledger.scopes import Org, Scope, find_scope, scope_of
 from runner.adapters.ledger.staging import Staging
 from runner.adapters.profiling import ColumnProfile, Profiler
 from runner.adapters.sheets import Table
-from runner.app.input_files import Asker, ListRead, list_of_record, open_input
+from runner.app.input_files import Asker, ListRead, Told, list_of_record, open_input
 from runner.app.restoring import Restorer
 from runner.core.columns import Columns, assign_columns
 from runner.core.identity import IDENTITY_VERSION, region_problem
@@ -137,11 +137,11 @@ def take_in(
     )
 
 
-def _told(ledger: LedgerFile, org: Org, options: Options) -> set[str]:
+def _told(ledger: LedgerFile, org: Org, options: Options) -> Told:
     """The headings that somebody said the meaning of: now, or when the campaign began."""
-    told = set(options.map.values())
     scope = find_scope(ledger, org, options.campaign) if options.campaign is not None else None
-    return told | set(scope.mapping) if scope is not None else told
+    now = [(heading, role) for role, heading in options.map.items()]
+    return Told.of([*now, *(scope.mapping.items() if scope is not None else ())])
 
 
 def _every_series(

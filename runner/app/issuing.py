@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -25,14 +25,13 @@ from runner.adapters.ledger.runs import (
     count_run,
     find_run,
     issued_by_series,
-    newest_head,
     newest_run,
     set_run_state,
     unfinished_run_of,
 )
-from runner.adapters.ledger.scopes import Frozen, Org, Scope, find_scope, freeze_scope, newest_scope
+from runner.adapters.ledger.scopes import Frozen, Org, Scope, find_org, find_scope, freeze_scope, newest_scope, scope_of
 from runner.adapters.ledger.staging import Campaign, NewRun, PlanChanged, Staging
-from runner.adapters.report_files import check_out_folder
+from runner.app.continuity import check_history
 from runner.app.input_files import Asker
 from runner.app.intake import Intake, take_in
 from runner.app.job_checks import JobAtWork, check_files, check_input, check_plan, job_at_work, notes_of
@@ -190,8 +189,7 @@ def run_files(
             ledger = open_ledger(place, clock)
             api = real_api(options, request.environment)
         org = open_org(ledger, options)
-        if not ledger.rehearsal:
-            check_out_folder(options.out, org.key, ledger.ledger_id, newest_head(ledger))
+        check_history(ledger, org.key, options.out)
         staging = stack.enter_context(Staging(ledger))
         intake = take_in(paths, staging, ledger=ledger, org=org, options=options, asker=_asker(conversation))
         overrides = [{**_override(str(one["what"]), clock), **one} for one in intake.overrides]
@@ -213,8 +211,9 @@ def run_files(
         if check_input(work, staging, intake, org):
             overrides.append(_override("same_file", clock))
         check_plan(work, staging, _campaign(org, intake, intake.scope), org, options, intake)
+        resumed = None
         if intake.scope is not None:
-            _deal_with_unfinished(ledger, intake, api, request, clock, conversation)
+            resumed = _deal_with_unfinished(ledger, intake, api, request, clock, conversation)
         _look_up(staging, intake, org, api, options, clock, conversation)
         planned, overlap = _agree(staging, intake, org, ledger, api, options, conversation)
         for note in notes_of(work, staging):
@@ -235,19 +234,22 @@ def run_files(
         staging.close()  # a run may take days; what was staged is loaded
         with conversation.watching() as progress:
             ended = execute(ledger, run, options=options, api=api, clock=clock, progress=progress)
-        return planned, ended
+        return planned, replace(ended, resumed=resumed)
 
 
 def resume_run(name: str | None, request: Request, *, clock: Clock, conversation: Conversation) -> Ended:
     """Go on with an unfinished run, without its file.
 
     Raises:
-        UsageError: there is nothing to resume, or nobody consents. LockHeld: another process is at it.
+        UsageError: there is nothing to resume, the run was abandoned, nobody consents, or the address or credentials
+            changed. ForeignLedger: the ledger is an older copy. LockHeld: another process is at it.
     """
     place = place_of(request.options, request.environment, run=name)
     with ExitStack() as stack:
         ledger = open_ledger(place, clock)
         run = _find_unfinished(ledger, name, request.options)
+        _check_not_abandoned(run)
+        check_history(ledger, run.org_key, Path(run.out))
         counts = count_run(ledger, run.id)
         if run.state not in UNFINISHED and not counts.open_orders:
             raise UsageError(
@@ -256,6 +258,9 @@ def resume_run(name: str | None, request: Request, *, clock: Clock, conversation
             )
         options = _remembered(run, request)
         api = _api_of(stack, place, options, request)
+        org, scope = find_org(ledger, run.org), scope_of(ledger, run.scope_id)
+        assert org is not None and scope is not None  # noqa: S101, PT018 - a run has both
+        moved = _check_same_org(ledger, org, scope, api, options)
         stack.enter_context(
             ScopeLock.acquire(
                 ledger.path,
@@ -268,6 +273,7 @@ def resume_run(name: str | None, request: Request, *, clock: Clock, conversation
         )
         recover_scope(ledger, run.scope_id)
         run = _reread(ledger, run)
+        _check_not_abandoned(run)
         counts = count_run(ledger, run.id)
         conversation.show_resume(run, counts)
         if not options.yes and counts.open_orders:
@@ -275,6 +281,8 @@ def resume_run(name: str | None, request: Request, *, clock: Clock, conversation
                 raise UsageError(f"Nobody is here to agree: add --yes to go on with {run.name}.", add_flags=("--yes",))
             if not conversation.confirm(f"Go on with {counts.missing:,} coupons?"):
                 raise InputRefused("Not agreed: nothing was sent.")
+        if moved:
+            _record_moved(ledger, run, org, scope, api, clock)
         with conversation.watching() as progress:
             return execute(ledger, run, options=options, api=api, clock=clock, progress=progress)
 
@@ -368,6 +376,28 @@ def _check_same_org(ledger: LedgerFile, org: Org, scope: Scope | None, api: Api,
     return True
 
 
+def _record_moved(ledger: LedgerFile, run: RunFacts, org: Org, scope: Scope, api: Api, clock: Clock) -> None:
+    """The campaign goes on elsewhere or as somebody else, and a person answers for it with `--same-org`."""
+    frozen = Frozen(
+        url=api.url,
+        credentials=api.fingerprint,
+        identity_version=scope.identity_version,
+        identify_by=scope.identify_by,
+        region=scope.region,
+        mapping=scope.mapping,
+    )
+    freeze_scope(ledger, org, scope.campaign, frozen, at=clock.wall())
+    set_run_state(ledger, run, RunState.RUNNING, at=clock.wall(), override=_override("same_org", clock))
+
+
+def _check_not_abandoned(run: RunFacts) -> None:
+    if run.state is RunState.ABANDONED:
+        raise UsageError(
+            f"The run {run.name} was abandoned ({run.reason}): nothing more of it is issued.",
+            next_command="coupon-runner run FILE… to issue what is still wanted",
+        )
+
+
 def _planned(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Api, options: Options) -> Planned:
     rate = options.parsed_rate(loopback=api.loopback)
     return Planned(
@@ -427,17 +457,17 @@ def _deal_with_unfinished(
     request: Request,
     clock: Clock,
     conversation: Conversation,
-) -> None:
+) -> Ended | None:
     """The campaign's unfinished run comes first: its rest is issued, or it is abandoned, or this run is refused."""
     if intake.scope is None:
-        return
+        return None
     unfinished = unfinished_run_of(ledger, intake.scope.id)
     if unfinished is None:
-        return
+        return None
     counts = count_run(ledger, unfinished.id)
     if not counts.open_orders:
         finish(ledger, unfinished, options=request.options, clock=clock)
-        return
+        return None
     choice = request.options.unfinished
     if choice is None and intake.of_ours:
         choice = "resume"
@@ -461,7 +491,7 @@ def _deal_with_unfinished(
         set_run_state(
             ledger, unfinished, RunState.ABANDONED, at=clock.wall(), reason="--unfinished abandon", override=override
         )
-        return
+        return None
     if choice not in (None, "resume"):
         raise UsageError(f"{choice!r} is none of resume, abandon, refuse.")
     options = _remembered(unfinished, request)
@@ -475,6 +505,7 @@ def _deal_with_unfinished(
         ended = execute(ledger, unfinished, options=options, api=api, clock=clock, progress=progress)
     if ended.stop is not None:
         raise _StoppedFirst(ended)
+    return ended
 
 
 class _StoppedFirst(UsageError):

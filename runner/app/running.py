@@ -26,18 +26,36 @@ from runner.core.model import CustomerFacts, Identifier
 from runner.core.pacing import Pace
 from runner.core.totals import STOPS, principal_exit
 from runner.engine import EXIT_OF_STOP, Engine, EngineOptions, Stop, StopKind
+from runner.errors import Fatal
 from runner.ports import Clock, Progress
 from runner.settings import Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a run ended: its exit codes (the principal one first), what was written, why it stopped early if it did."""
+    """How a run ended: its exit codes (the principal one first), what was written, why it stopped early if it did.
+
+    `resumed`: the unfinished run of the campaign that came first, if there was one.
+    """
 
     run: RunFacts
     codes: tuple[int, ...]
     written: Written
     stop: Stop | None
+    resumed: Ended | None = None
+
+    @property
+    def why(self) -> str:
+        """What its last line says beside the sums: the unfinished run that came first, and what stopped it early."""
+        parts = []
+        if self.resumed is not None:
+            coupons = self.resumed.written.totals.coupons
+            parts.append(
+                f"first the rest of {self.resumed.run.name}, now {coupons.issued:,} of {coupons.target:,} issued"
+            )
+        if self.stop is not None:
+            parts.append(self.stop.message)
+        return "; ".join(parts)
 
     @property
     def exit_code(self) -> int:
@@ -81,9 +99,15 @@ def finish(
     reason = stop.message if stop is not None else None
     # First how it was stopped, since the reports read that from the ledger; then what they proved.
     set_run_state(ledger, run, state, at=clock.wall(), exit_codes=stopped, reason=reason)
-    with RunReader(ledger, run.name) as reader:
-        codes = code_table(options)
-        written = write_reports(reader, folder_of(run), advise=codes.advice, workbooks=workbooks_of(options, codes))
+    codes = code_table(options)
+    try:
+        with RunReader(ledger, run.name) as reader:
+            written = write_reports(reader, folder_of(run), advise=codes.advice, workbooks=workbooks_of(options, codes))
+    except Fatal as error:
+        # The ledger holds everything: only the reports are missing, and can be written once there is room.
+        error.next_command = error.next_command or f"coupon-runner report {run.name}"
+        set_run_state(ledger, run, state, at=clock.wall(), exit_code=error.exit_code, exit_codes=[error.exit_code])
+        raise
     found = written.exit_codes
     set_run_state(ledger, run, state, at=clock.wall(), exit_code=principal_exit(found), exit_codes=found, reason=reason)
     return Ended(run=run, codes=tuple(found), written=written, stop=stop)

@@ -98,7 +98,7 @@ def _lasting(request: Request) -> list[str]:
 def _end(ended: Ended, request: Request, talk: TerminalConversation, *, began: float, quiet: bool) -> int:
     """Show a run's outcome: summary to stderr (or JSON to stdout), then the last line."""
     written = ended.written
-    why = ended.stop.message if ended.stop is not None else ""
+    why = ended.why
     if request.options.json_output:
         sys.stdout.write((written.folder / "summary.json").read_text(encoding="utf-8"))
     elif not quiet:
@@ -347,6 +347,7 @@ def resume(
     sandbox: f.Sandbox = None,
     sandbox_config: f.SandboxConfig = None,
     api_url: f.ApiUrl = None,
+    same_org: f.SameOrg = None,
     timeout: f.Timeout = None,
     grace: f.Grace = None,
     queue_budget: f.QueueBudget = None,

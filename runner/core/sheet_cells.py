@@ -14,7 +14,10 @@ _AS_TEXT = "Format the column as text and enter it again from its source."
 
 
 DOUBT_MARK = "#? "
-"""Stands before a doubtful cell in our reports: a date or 415,446 as plain text would come back as a mobile or a series."""
+"""Stands before a doubtful cell in our reports.
+
+A date or 415,446 as plain text would come back as a mobile or a series.
+"""
 
 HAS_DECIMALS = f"This is a number with decimals, so it is no identifier and no count. {_AS_TEXT}"
 

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from openpyxl import load_workbook
 
 from tests.acceptance.desk import Desk, Reports, mobile
+from tests.adapters.workbook_reading import open_book
 
 ROWS = [f"{mobile(1)},415446,5", f"{mobile(2)},415446,2", f"{mobile(3)},415446,4", "91900O000004,415446,1"]
 LIMITED = "[[series]]\nid = 415446\nmax_per_customer = 3\n"
@@ -26,11 +26,11 @@ def first(desk: Desk) -> Reports:
 
 def edit(path: Path, cells: dict[tuple[int, str], object]) -> None:
     """Change cells (row, heading) as a person would in a spreadsheet, and save."""
-    book = load_workbook(path)
+    book = open_book(path)
     sheet = book.worksheets[0]
     columns = {cell.value: cell.column for cell in sheet[1]}
     for (row, heading), value in cells.items():
-        sheet.cell(row, columns[heading]).value = value  # type: ignore[assignment]
+        sheet.cell(row, columns[heading]).value = value
     book.save(path)
 
 
@@ -99,14 +99,14 @@ def test_saved_by_libreoffice_it_issues_exactly_what_was_missing(desk, first, th
     """Every cell survives, zeros and `_ref` too; then a corrected row and a raised count are issued."""
     office = str(OFFICE)
     path = first.folder / "failures.xlsx"
-    before = [[cell.value for cell in row] for row in load_workbook(path).worksheets[0].iter_rows()]
+    before = [[cell.value for cell in row] for row in open_book(path).worksheets[0].iter_rows()]
     for step, form in enumerate(through):
         folder = desk.folder / f"saved-{step}"
         profile = f"-env:UserInstallation=file://{desk.folder}/office"
         command = [office, profile, "--headless", "--convert-to", form, "--outdir", str(folder), str(path)]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
         path = folder / f"failures.{form}"
-    after = [[cell.value for cell in row] for row in load_workbook(path).worksheets[0].iter_rows()]
+    after = [[cell.value for cell in row] for row in open_book(path).worksheets[0].iter_rows()]
     assert after == before
     edit(path, {(3, "count"): "2", (4, "mobile"): mobile(4)})
     desk.run("run", path, "--sandbox", "--yes", "--json")

@@ -28,6 +28,7 @@ def test_the_demo_ends_with_rows_that_need_a_person_and_says_what_next(tmp_path)
         f"{desk.folder}/", ""
     )
     names = ["results.csv", "failures.csv", "in_doubt.csv", "coupons.csv", "summary.json", "manifest.json"]
+    names += ["report.xlsx", "failures.xlsx"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
     assert all(name in done.err for name in names)
 

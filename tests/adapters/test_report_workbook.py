@@ -6,6 +6,9 @@ import csv
 import errno
 import json
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta, timezone
 from pathlib import Path
@@ -13,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from openpyxl import load_workbook
 
 from runner.adapters import report_workbook, workbook_sheets
 from runner.adapters.ledger import schema
@@ -24,7 +26,7 @@ from runner.core.codes import CodeTable
 from runner.core.neutralising import restore
 from runner.errors import Fatal
 from tests.adapters.report_ledger import ReportLedger
-from tests.adapters.workbook_reading import parts_of, sheets_of, table_of
+from tests.adapters.workbook_reading import open_book, parts_of, sheets_of, table_of
 
 RUN = "20261121T000000Z-may-0001"
 INDIA = timezone(timedelta(hours=5, minutes=30), "IST")
@@ -100,7 +102,7 @@ def test_times_are_local_and_name_their_zone(ledger: ReportLedger, tmp_path: Pat
 def test_identifiers_and_codes_are_text_and_figures_are_numbers(ledger: ReportLedger, tmp_path: Path) -> None:
     """No spreadsheet makes 9.19E+11 of a mobile, and sums of our figures work."""
     write(ledger, tmp_path / "out")
-    book = load_workbook(tmp_path / "out" / "report.xlsx")
+    book = open_book(tmp_path / "out" / "report.xlsx")
     sheet = book["Results"]
     types = {}
     for header, cell in zip(sheet[1], sheet[2], strict=True):
@@ -123,7 +125,7 @@ def test_nothing_is_ever_a_formula(ledger: ReportLedger, tmp_path: Path) -> None
             if "worksheets" in part:
                 assert "<f" not in text, part
                 assert 't="e"' not in text, part
-        for sheet in load_workbook(tmp_path / "out" / name):
+        for sheet in open_book(tmp_path / "out" / name):
             assert all(cell.data_type != "f" for row in sheet.iter_rows() for cell in row)
     result = table_of(tmp_path / "out" / "report.xlsx", "Results")
     assert result[0]["_codes"] == "A; =B"
@@ -177,7 +179,7 @@ def test_a_long_list_of_codes_leads_to_the_sheet_of_coupons(tmp_path: Path) -> N
 def test_tables_have_frozen_headings_filters_and_widths(ledger: ReportLedger, tmp_path: Path) -> None:
     """Over all their rows and columns; `_ref` is narrow and grey; sentences are wrapped in rows high enough."""
     write(ledger, tmp_path / "out")
-    book = load_workbook(tmp_path / "out" / "report.xlsx")
+    book = open_book(tmp_path / "out" / "report.xlsx")
     for name in ("Results", "Failures", "Coupons", "In doubt"):
         sheet = book[name]
         assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("A2", sheet.dimensions)
@@ -195,7 +197,7 @@ def test_tables_have_frozen_headings_filters_and_widths(ledger: ReportLedger, tm
 def test_each_status_has_its_colour_and_keeps_its_word(ledger: ReportLedger, tmp_path: Path) -> None:
     """Who sees no colours reads the word."""
     write(ledger, tmp_path / "out")
-    sheet = load_workbook(tmp_path / "out" / "report.xlsx")["Results"]
+    sheet = open_book(tmp_path / "out" / "report.xlsx")["Results"]
     column = next(cell.column for cell in sheet[1] if cell.value == "_status")
     shown = [(sheet.cell(row, column).value, sheet.cell(row, column).fill.fgColor.rgb[2:]) for row in range(2, 7)]
     words = ["issued", "in_doubt", "not_sent", "failed", "rejected"]
@@ -208,7 +210,7 @@ def test_numbers_stored_as_text_are_no_warning(ledger: ReportLedger, tmp_path: P
     write(ledger, tmp_path / "out")
     for name, part in (("report.xlsx", "xl/worksheets/sheet2.xml"), ("failures.xlsx", "xl/worksheets/sheet1.xml")):
         text = parts_of(tmp_path / "out" / name)[part]
-        extent = load_workbook(tmp_path / "out" / name).worksheets[int(part[-5]) - 1].dimensions
+        extent = open_book(tmp_path / "out" / name).worksheets[int(part[-5]) - 1].dimensions
         assert f'<ignoredError sqref="{extent}" numberStoredAsText="1"' in text
         assert text.index("<pageMargins") < text.index("<ignoredErrors>")
         assert text.index("</sheetData>") < text.index("<autoFilter")
@@ -233,7 +235,7 @@ def test_the_summary_draws_charts_only_where_there_is_something_to_compare(
 def test_a_chart_shows_the_figures_of_its_table(ledger: ReportLedger, tmp_path: Path) -> None:
     """Its references lead to the words and numbers of the sheet, without the sum."""
     write(ledger, tmp_path / "out")
-    sheet = load_workbook(tmp_path / "out" / "report.xlsx")["Summary"]
+    sheet = open_book(tmp_path / "out" / "report.xlsx")["Summary"]
     first = next(cell.row for (cell,) in sheet.iter_rows(max_col=1) if cell.value == "Status")
     text = parts_of(tmp_path / "out" / "report.xlsx")["xl/charts/chart1.xml"]
     assert f"'Summary'!$A${first + 1}:$A${first + 5}" in text
@@ -278,7 +280,7 @@ def test_a_rehearsal_says_so_first(tmp_path: Path) -> None:
 def test_failures_has_one_sheet_of_text_that_says_what_failures_csv_says(ledger: ReportLedger, tmp_path: Path) -> None:
     """A second sheet would make it unclear which one comes back. Headings are in the first row, `_ref` at the end."""
     write(ledger, tmp_path / "out")
-    book = load_workbook(tmp_path / "out" / "failures.xlsx")
+    book = open_book(tmp_path / "out" / "failures.xlsx")
     (sheet,) = book.worksheets
     expected = csv_of(tmp_path / "out" / "failures.csv")
     found = table_of(tmp_path / "out" / "failures.xlsx", "Failures")
@@ -293,7 +295,7 @@ def test_failures_has_one_sheet_of_text_that_says_what_failures_csv_says(ledger:
 def test_empty_cells_of_failures_are_text_as_well(ledger: ReportLedger, tmp_path: Path) -> None:
     """What somebody fills in keeps its zeros."""
     write(ledger, tmp_path / "out")
-    sheet = load_workbook(tmp_path / "out" / "failures.xlsx").active
+    sheet = open_book(tmp_path / "out" / "failures.xlsx").active
     assert sheet is not None
     assert {dimension.number_format for dimension in sheet.column_dimensions.values()} == {"@"}
 
@@ -301,7 +303,7 @@ def test_empty_cells_of_failures_are_text_as_well(ledger: ReportLedger, tmp_path
 def test_entering_a_ref_cell_says_to_leave_it(ledger: ReportLedger, tmp_path: Path) -> None:
     """Without a second sheet and without a note that hides cells."""
     write(ledger, tmp_path / "out")
-    sheet = load_workbook(tmp_path / "out" / "failures.xlsx").active
+    sheet = open_book(tmp_path / "out" / "failures.xlsx").active
     assert sheet is not None
     (prompt,) = sheet.data_validations.dataValidation
     assert "Leave this column as it is" in prompt.prompt
@@ -348,7 +350,7 @@ def test_reports_without_workbooks_remove_those_of_an_earlier_report(ledger: Rep
 def test_a_workbook_that_somebody_works_in_is_not_removed(ledger: ReportLedger, tmp_path: Path) -> None:
     """A corrected failures.xlsx is work; only an untouched one goes."""
     write(ledger, tmp_path / "out")
-    book = load_workbook(tmp_path / "out" / "failures.xlsx")
+    book = open_book(tmp_path / "out" / "failures.xlsx")
     book.save(tmp_path / "out" / "failures.xlsx")
     write(ledger, tmp_path / "out", workbooks=False)
     assert {path.name for path in (tmp_path / "out").iterdir()} & WORKBOOKS == {"failures.xlsx"}
@@ -356,9 +358,6 @@ def test_a_workbook_that_somebody_works_in_is_not_removed(ledger: ReportLedger, 
 
 def test_without_workbooks_openpyxl_is_never_loaded() -> None:
     """`--reports csv` and `--help` do not pay for it."""
-    import subprocess
-    import sys
-
     code = "import sys, runner.cli, runner.adapters.report_files; sys.exit('openpyxl' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
@@ -374,7 +373,7 @@ def test_a_full_disk_leaves_the_old_workbooks(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     ledger.call(4, ["D"])
-    monkeypatch.setattr(workbook_sheets.shutil, "copyfileobj", full)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
     with pytest.raises(Fatal, match=r"disk .* is full"):
         write(ledger, tmp_path / "out")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

@@ -541,3 +541,14 @@ def test_two_names_of_one_customer_id_are_not_merged_by_a_look_up(world: World, 
     plan = world.plan(staging, campaign)
     assert plan.rejected == 2
     assert "one customer to the API (id 77)" in plan.examples[0][1][0].message
+
+
+def test_a_row_that_asks_each_series_for_another_count_is_loaded_so(world: World):
+    """Through the temporary tables and into orders and lines."""
+    plan = world.load([row(2, "m1", series=(SERIES, OTHER_SERIES), count=2)._replace(counts=(2, 5))])
+    assert plan.target == 7
+    assert [order[1:3] for order in sorted(world.orders(), key=lambda order: order[1])] == [
+        (SERIES, 2),
+        (OTHER_SERIES, 5),
+    ]
+    assert sorted(world.query("SELECT requested FROM lines")) == [(2,), (5,)]

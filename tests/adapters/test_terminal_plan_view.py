@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
-from runner.adapters.terminal.plan_view import ColumnSeen, coupons_sum, plan_json, rows_sum, show_plan
+from runner.adapters.terminal.plan_view import ColumnSeen, SeriesSeen, coupons_sum, plan_json, rows_sum, show_plan
 from runner.adapters.terminal.screens import screen_for
 from runner.core.model import Place, Problem
 from runner.core.planning import OverlapSeen, Plan, SeriesPlan
@@ -237,3 +238,54 @@ def test_the_json_holds_every_series_and_figure_without_cells():
     assert data["reasons_of_all"] is False
     assert data["leavers"] is None
     assert data["max_coupons"] == 500
+
+
+LISTED = {
+    415446: SeriesSeen("Welcome", Decimal("1.5"), 900, 48),
+    415447: SeriesSeen("Big", Decimal(100), None, 0),
+}
+
+
+def test_what_has_to_be_read_first_stands_first():
+    """Before the campaign."""
+    text = shown(plan_of(), first=["EACH CUSTOMER GETS EVERY SERIES of the list."])
+    assert text.startswith("EACH CUSTOMER GETS EVERY SERIES of the list.")
+
+
+def test_the_list_of_series_names_them_and_says_what_the_coupons_are_worth():
+    """Coupons to issue × value, and the sum when every series has a value."""
+    text = flat(shown(plan_of(), width=120, listed_series=LISTED))
+    assert "415446 Welcome 100 1,000 50 2 948 110 1,422.0" in text
+    assert "415447 Big" in text
+    assert "96,222.0" in text
+    assert "face value" not in shown(plan_of())
+    partly = flat(shown(plan_of(), width=120, listed_series={415447: LISTED[415447]}))
+    assert "94,800" in partly
+    assert "96,222" not in partly
+
+
+def test_a_limit_of_a_series_that_does_not_suffice_is_said():
+    """By how many coupons."""
+    text = flat(shown(plan_of(), listed_series=LISTED))
+    assert "Series 415446 Welcome: its limit of 900 coupons in this campaign (max_total) does not suffice" in text
+    assert "48 coupons of those to issue will be left" in text
+    assert text.count("does not suffice") == 1
+
+
+def test_programs_get_the_list_of_series_too():
+    """Names, values as text (they are money), limits, and what falls short."""
+    document = plan_json(
+        plan_of(),
+        campaign="c",
+        org="o",
+        rehearsal=False,
+        files=["f"],
+        columns=COLUMNS,
+        first=["x"],
+        listed_series=LISTED,
+    )
+    series = document["series"]
+    assert isinstance(series, list)
+    wanted = {"name": "Welcome", "value": "1.5", "face_value": "1422.0", "max_total": 900, "short": 48}
+    assert wanted.items() <= series[0].items()
+    assert document["first"] == ["x"]

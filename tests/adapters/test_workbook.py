@@ -1,7 +1,11 @@
-"""Workbooks: the text that a person sees, row numbers as Excel shows them, what is hidden, and damage refused by name."""
+"""Workbooks.
+
+The text that a person sees, row numbers as Excel shows them, what is hidden, and damage refused by name.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import tempfile
 import zipfile
@@ -28,11 +32,15 @@ def cells_of(path: Path) -> list[list[str]]:
     return [cells for _, cells in records(open_file(path).table(0))]
 
 
+def read_all(path: Path) -> None:
+    file = open_file(path)
+    for number in range(len(file.sheets)):
+        records(file.table(number))
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(InputRefused) as caught:
-        file = open_file(path)
-        for number in range(len(file.sheets)):
-            records(file.table(number))
+        read_all(path)
     assert path.name in caught.value.message
     return caught.value.message
 
@@ -244,7 +252,9 @@ def test_what_unpacks_to_too_much_is_refused_before_it_is_unpacked(tmp_path, mon
 
 def test_a_part_that_lies_about_its_size_is_refused(tmp_path):
     """It is unpacked as far as it says, and then its checksum is wrong."""
-    path = zip_parts(tmp_path / "list.xlsx", raw_parts(ROWS) | {"xl/sharedStrings.xml": "<sst>" + " " * 9000 + "</sst>"})
+    path = zip_parts(
+        tmp_path / "list.xlsx", raw_parts(ROWS) | {"xl/sharedStrings.xml": "<sst>" + " " * 9000 + "</sst>"}
+    )
     data = path.read_bytes()
     assert data.count((9011).to_bytes(4, "little")) == 2
     path.write_bytes(data.replace((9011).to_bytes(4, "little"), (11).to_bytes(4, "little")))
@@ -293,9 +303,5 @@ def test_a_workbook_with_flipped_bytes_is_a_table_or_a_refusal(seed, cuts):
             for _ in range(cuts):
                 data[chance.randrange(4, len(data))] = chance.randrange(256)
             path.write_bytes(bytes(data))
-        try:
-            file = open_file(path)
-            for number in range(len(file.sheets)):
-                records(file.table(number))
-        except CouponRunnerError as error:
-            assert error.message
+        with contextlib.suppress(CouponRunnerError):
+            read_all(path)

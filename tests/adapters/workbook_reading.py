@@ -9,6 +9,11 @@ from typing import Any
 from openpyxl import load_workbook
 
 
+def open_book(path: Path) -> Any:
+    """The workbook as openpyxl reads it."""
+    return load_workbook(path)
+
+
 def sheets_of(path: Path) -> dict[str, list[list[Any]]]:
     """Every sheet's rows, values as openpyxl reads them."""
     book = load_workbook(path)

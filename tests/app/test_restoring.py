@@ -1,4 +1,4 @@
-"""Identifiers of lines that we wrote, damaged by a spreadsheet: restored from the ledger, and only by an intact `_ref`."""
+"""Identifiers of lines that we wrote, damaged by a spreadsheet: restored from the ledger by an intact `_ref`."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openpyxl import Workbook, load_workbook
 
 from runner.adapters.sheets import EmptyTable
-from runner.app.input_files import Asker, Opened, list_of_record, open_input
+from runner.app.input_files import NOTHING_TOLD, Asker, Opened, Told, list_of_record, open_input
 from runner.errors import InputRefused, UsageError
 from runner.settings import Options
 from tests.app.test_intake import Desk
@@ -24,7 +24,9 @@ NO_SERIES = [("mobile",), ("919000000001",), ("919000000002",)]
 SERIES = [("series_id", "name", "count", "max_total", "value"), (415446, "Welcome", 2, 30, 1.5), (535521, "Big")]
 
 
-def opened(*paths: Path, choose: Callable[[str, str], str] | None = None, told: Sequence[str] = (), **given: Any) -> Opened:
+def opened(
+    *paths: Path, choose: Callable[[str, str], str] | None = None, told: Told = NOTHING_TOLD, **given: Any
+) -> Opened:
     options = Options(**{name: value for name, value in given.items() if value is not None})
     return open_input(paths, options=options, asker=Asker(choose=choose), told=told)
 
@@ -77,6 +79,16 @@ def test_the_only_sheet_that_names_customers_is_read_and_it_is_said(save):
     assert any("'May', the only one whose columns name customers" in note for note in found.notes)
 
 
+def test_headings_whose_meaning_was_told_tell_the_sheet(desk, save):
+    """By --map, and from the campaign's first run on; a heading of series or counts tells nothing."""
+    path = save(notes=[("what", "Kind"), ("x", "y")], May=[("Contact", "Kind"), ("919000000001", "415446")])
+    told = ["mobile=Contact", "series_id=Kind"]
+    with pytest.raises(UsageError, match="'notes', 'May'"):
+        desk.take(path, load=True)
+    assert desk.take(path, map=told, load=True).files[0]["sheet"] == "May"
+    assert desk.take(path).files[0]["sheet"] == "May"
+
+
 def test_several_sheets_with_customers_are_asked_about_once(save):
     """The answer goes into the command that is suggested next."""
     path = save(May=CUSTOMERS, June=NO_SERIES)
@@ -117,7 +129,9 @@ def test_hidden_rows_and_columns_without_a_terminal_are_refused_until_said(filte
     assert caught.value.exit_code == 3
 
 
-@pytest.mark.parametrize(("choice", "cells"), [("include", [["1", "5", "x"], ["2", "6", "y"]]), ("exclude", [["1", "x"]])])
+@pytest.mark.parametrize(
+    ("choice", "cells"), [("include", [["1", "5", "x"], ["2", "6", "y"]]), ("exclude", [["1", "x"]])]
+)
 def test_hidden_rows_and_columns_are_the_owners_choice(filtered, choice, cells):
     """Told or asked; said aloud, and recorded with the run."""
     person = Answers(choice)
@@ -140,7 +154,7 @@ def test_a_hidden_column_that_nothing_reads_needs_no_decision(filtered):
     found = opened(filtered)
     assert (found.hidden, found.overrides, rows_of(found)[0]) == (None, [], ["1", "5", "x"])
     with pytest.raises(InputRefused, match="hidden column"):
-        opened(filtered, told=["remark"])
+        opened(filtered, told=Told.of([("remark", "count")]))
 
 
 def test_a_hidden_sheet_that_could_be_meant_needs_a_decision(save):
@@ -312,7 +326,10 @@ LINES = st.lists(
 @settings(max_examples=25, deadline=None)
 @given(lines=LINES, as_numbers=st.booleans(), shuffled=st.randoms(use_true_random=False))
 def test_the_same_list_as_csv_and_as_workbook_gives_the_same_orders(lines, as_numbers, shuffled):
-    """Identifiers as text or as numbers, in another order: the same keys and targets, so that nothing is issued twice."""
+    """Identifiers as text or as numbers, in another order.
+
+    The same keys and targets, so that nothing is issued twice.
+    """
     with tempfile.TemporaryDirectory() as folder:
         desk = Desk(Path(folder))
         text = desk.write("list.csv", "mobile,series_id,count\n" + "".join(f'{m},"{s}",{c}\n' for m, s, c in lines))

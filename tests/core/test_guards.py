@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.core.guards import Cap
+from runner.core.guards import Bound, Cap, Guards, short_of
 
 
 def test_an_order_fits_whole_or_not_at_all() -> None:
@@ -80,3 +80,64 @@ def test_spent_and_reserved_never_pass_the_cap(limit: int, steps: list[tuple[str
             mine.pop(order, None)
         assert cap.reserved == sum(mine.values())
         assert spent + cap.reserved <= limit
+
+
+def test_an_order_reserves_under_the_cap_of_the_run_and_of_its_series_or_under_neither() -> None:
+    """What the series refuses takes no room of the run, and the other way round."""
+    guards = Guards(10, limits={7: 3, 8: 100}, issued={7: 1})
+    assert guards.reserve(1, 7, 3) is Bound.SERIES
+    assert guards.reserved == 0
+    assert guards.reserve(2, 7, 2) is None
+    assert guards.reserve(3, 8, 9) is Bound.RUN
+    assert guards.reserve(4, 8, 8) is None
+    assert guards.reserve(5, 9, 1) is Bound.RUN
+
+
+def test_what_an_order_gives_back_is_free_under_both_caps() -> None:
+    """One of two was issued, the other is free again; coupons in doubt stay spent."""
+    guards = Guards(2, limits={7: 2})
+    assert guards.reserve(1, 7, 2) is None
+    guards.spend(1, 7, 1)
+    guards.release(1, 7)
+    assert guards.reserve(2, 7, 2) is Bound.SERIES
+    assert guards.reserve(2, 7, 1) is None
+    guards.spend(2, 7, 1)
+    assert guards.reserve(3, 7, 1) is Bound.SERIES
+    assert guards.reserve(3, 8, 1) is Bound.RUN
+
+
+def test_a_series_without_a_limit_is_bound_by_the_run_only() -> None:
+    """And without a cap of the run by nothing."""
+    guards = Guards(None, limits={7: 1})
+    assert guards.reserve(1, 8, 10**9) is None
+    guards.spend(1, 8, 10**9)
+    guards.release(1, 8)
+
+
+def test_a_plan_says_by_how_much_the_limits_fall_short() -> None:
+    """What other runs of the campaign issued counts; a limit that is passed already leaves no room."""
+    limits, issued = {7: 10, 8: 10, 9: 10}, {7: 4, 9: 12}
+    assert short_of(limits, issued, {7: 7, 8: 10, 9: 1, 6: 99}) == {7: 1, 9: 1}
+
+
+@given(limit=st.integers(0, 60), most=st.integers(0, 30), steps=_STEPS)
+def test_no_cap_is_passed_whatever_the_order_of_things(
+    limit: int, most: int, steps: list[tuple[str, int, int]]
+) -> None:
+    """Two series, of which one has a limit: its coupons never pass it, and all together never the cap."""
+    guards, mine, spent = Guards(limit, limits={1: most}), dict[int, int](), {0: 0, 1: 0}
+    for what, order, quantity in steps:
+        series = order % 2
+        if what == "reserve" and guards.reserve(order, series, quantity) is None:
+            mine[order] = max(quantity, mine.get(order, 0))
+        elif what == "spend":
+            used = min(quantity, mine.get(order, 0))
+            guards.spend(order, series, used)
+            spent[series] += used
+            mine[order] = mine.get(order, 0) - used
+        elif what == "release":
+            guards.release(order, series)
+            mine.pop(order, None)
+        of_series = sum(left for other, left in mine.items() if other % 2 == 1)
+        assert spent[1] + of_series <= most
+        assert sum(spent.values()) + sum(mine.values()) <= limit

@@ -413,3 +413,16 @@ def test_a_corrected_mobile_beside_the_same_e_mail_is_used_as_long_as_nothing_wa
     """The first mobile was refused (701): the correction leads to the same order, sent by the new one."""
     found = decided(staged(1, "m2 e1", people={"e1": 7}), ledger=known(order(1, 7)))
     assert [(one.existing is not None, one.value) for one in found.orders] == [(True, name_of("m2", None).value)]
+
+
+def test_a_row_may_ask_each_of_its_series_for_another_count():
+    """Where a list of series gives each its own: targets, lines and duplicates all go by it."""
+    both = staged(1, "m1", series=(SERIES, OTHER_SERIES), count=2)._replace(counts=(2, 5))
+    found = decided(both, staged(2, "m1", series=(OTHER_SERIES,), count=5))
+    assert targets(found) == {(b"m1", SERIES): 2, (b"m1", OTHER_SERIES): 5}
+    assert [(line.seq, line.requested, line.role) for line in found.lines] == [
+        (1, 2, LineRole.FIRST),
+        (1, 5, LineRole.FIRST),
+        (2, 5, LineRole.DUPLICATE),
+    ]
+    assert set(decided(both, staged(2, "m1", series=(OTHER_SERIES,), count=2)).rejected) == {1, 2}

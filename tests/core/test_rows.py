@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from runner.core.columns import Columns, assign_columns
 from runner.core.model import Kind, Place, Problem, Ref, RejectedRow, Row
 from runner.core.refs import write_ref
-from runner.core.rows import RowReader, read_count, read_series
+from runner.core.rows import RowReader
+from runner.core.series_cells import read_count, read_series
+from runner.core.series_list import ListedSeries, SeriesList
+from runner.core.sheet_cells import DoubtfulCell
 from runner.errors import InputRefused, UsageError
 
 KEY = b"k" * 32
@@ -281,3 +284,82 @@ def test_any_cells_are_a_row_or_a_rejected_row_with_sentences(reader, cells):
         inside = identifier.written[-9:] if identifier.kind is Kind.MOBILE else identifier.written
         digits = "".join(sign for sign in written if sign.isdecimal())
         assert inside in written or inside in digits or not written.isascii()
+
+
+LISTED = SeriesList(
+    (
+        ListedSeries(415446, "Welcome", 2, None, None, 2),
+        ListedSeries(535521, "Big one", 5, None, None, 3),
+        ListedSeries(600709, "", None, None, None, 4),
+    )
+)
+
+
+def listed_reader(*headers, series=(), count=1) -> RowReader:
+    columns = assign_columns(headers, {})
+    assert isinstance(columns, Columns)
+    return RowReader(
+        columns,
+        identify_by=(Kind.MOBILE,),
+        region=None,
+        default_series=series,
+        default_count=count,
+        ledger_id=LEDGER,
+        key=KEY,
+        series_list=LISTED,
+    )
+
+
+@pytest.mark.parametrize(
+    ("cells", "series", "count", "counts"),
+    [
+        (("big ONE", ""), (535521,), 5, ()),
+        (("600709", ""), (600709,), 3, ()),
+        (("Welcome", "7"), (415446,), 7, ()),
+        (("Welcome; 535521", "7"), (415446, 535521), 7, ()),
+        (("Welcome; 535521; 600709", ""), (415446, 535521, 600709), 2, (2, 5, 3)),
+    ],
+)
+def test_a_count_is_the_cells_else_the_lists_else_the_default(cells, series, count, counts):
+    """For each series of the row by itself."""
+    found = row(["919000000001", *cells], listed_reader("mobile", "series", "count", count=3))
+    assert (found.series, found.count, found.counts) == (series, count, counts)
+
+
+def test_every_series_of_the_list_only_where_nobody_names_one():
+    """No series column and no `--series`."""
+    every = row(["919000000001"], listed_reader("mobile"))
+    assert (every.series, every.counts) == (LISTED.ids, (2, 5, 1))
+    assert row(["919000000001"], listed_reader("mobile", series=(600709,))).series == (600709,)
+    assert problems(["919000000001", ""], listed_reader("mobile", "series"))[0].column == "series"
+    assert problems(["919000000001", "", ""], listed_reader("mobile", "_series", "_ref"))
+
+
+def test_a_rejected_row_of_a_list_prints_no_count_that_it_would_not_have_had():
+    """Its count comes from the list again when it is corrected and comes back."""
+    reading = listed_reader("mobile", "series")
+    counts = [reading.read(HERE, ["x", cell]).count_text for cell in ("Welcome", "600709", "Welcome; big one", "?")]
+    assert counts == ["2", "1", "", ""]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_doubtful_cell_rejects_its_row_and_stays_doubtful_when_the_row_comes_back(at):
+    """As plain text a date would be a mobile, 415,446 one series and a lost number an id."""
+    cells = ["919000000001", "415446", "2"]
+    cells[at] = DoubtfulCell(cells[at], "because")
+    found = PLAIN.read(HERE, cells)
+    assert isinstance(found, RejectedRow)
+    assert [(problem.value, problem.message) for problem in found.problems] == [(cells[at], "because")]
+    again = PLAIN.read(HERE, [str(cell) for cell in found.cells])
+    assert isinstance(again, RejectedRow)
+    assert "could not be trusted" in again.problems[0].message
+
+
+def test_a_doubt_in_a_column_that_nothing_reads_harms_nobody():
+    """A date in the column of birthdays."""
+    reading = reader("mobile", "born", "series_id")
+    found = row(["919000000001", DoubtfulCell("2026-05-01", "a date"), "415446"], reading)
+    assert found.cells[1] == "2026-05-01"
+    grouped = DoubtfulCell("415446", "one or two", series_only=True)
+    assert problems(["919000000001", "", grouped], reading)[0].message == "one or two"
+    assert row(["919000000001", "415446", DoubtfulCell("12", "x", series_only=True)]).count == 12

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.core.sheet_cells import HAS_DECIMALS, DoubtfulCell
 from runner.core.series_list import ListedSeries, SeriesList, SeriesNames, read_series_list
+from runner.core.sheet_cells import HAS_DECIMALS, DoubtfulCell
 
 HEADERS = ("series_id", "name", "count", "max_total", "value")
 

@@ -1,4 +1,7 @@
-"""A spreadsheet's cell is the text that a person sees; what may not be what was entered is doubtful, with the remedy."""
+"""A spreadsheet's cell is the text that a person sees.
+
+What may not be what was entered is doubtful, with the remedy.
+"""
 
 import pytest
 from hypothesis import given
@@ -107,7 +110,8 @@ def test_two_series_that_became_one_grouped_number_are_doubtful_as_series_only()
     assert cell == "415446"
     assert doubt_of(cell) is None
     assert "415446 for the one, or 415; 446 for several" in (doubt_of(cell, series=True) or "")
-    assert is_grouped("#,##0") and not is_grouped("0")
+    assert is_grouped("#,##0")
+    assert not is_grouped("0")
     assert doubt_of(number("446", "#,##0"), series=True) is None
 
 

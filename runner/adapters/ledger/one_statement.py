@@ -3,8 +3,8 @@
 
 Each return from SQLite to Python waits for the interpreter lock, which the event loop holds nearly always: a dozen
 statements a batch made the calls wait three times as long as the disk did. So a temporary view takes the whole batch as
-one row, and its trigger applies the very statements of `statements.py`. Whatever is not ordinary makes the trigger raise,
-which undoes all of it; `batches.apply_batch`, the careful way, then applies the batch.
+one row, and its trigger applies the very statements of `statements.py`. Whatever is not ordinary makes the trigger
+raise, which undoes all of it; `batches.apply_batch`, the careful way, then applies the batch.
 """
 
 from __future__ import annotations

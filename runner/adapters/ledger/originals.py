@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from runner.adapters.ledger.files import LedgerFile
+from runner.core.columns import IDENTIFIERS
 
 _ROWS = """
 SELECT o.key, r.run_id, r.file, r.cells FROM orders o
@@ -47,6 +48,7 @@ def originals_of(ledger: LedgerFile, order_keys: Collection[str]) -> Originals:
 
 
 def _identifier_columns(file: Mapping[str, Any]) -> list[tuple[int, str]]:
-    """(index of its cell, role) for each column of a run's file that had a role."""
+    """(index of its cell, role) for each column of a run's file that named customers."""
     roles = file.get("roles") or {}
-    return [(index, roles[heading]) for index, heading in enumerate(file.get("headers", ())) if heading in roles]
+    headings = enumerate(file.get("headers", ()))
+    return [(index, roles[heading]) for index, heading in headings if roles.get(heading) in IDENTIFIERS]

@@ -227,3 +227,10 @@ def newest_head(ledger: LedgerFile) -> Head:
     """The newest link of the ledger's history."""
     with closing(ledger.connect(readonly=True)) as connection:
         return head_of(connection)
+
+
+def holds_link(ledger: LedgerFile, link: Head) -> bool:
+    """Whether that link is a part of the ledger's history."""
+    with closing(ledger.connect(readonly=True)) as connection:
+        found = connection.exec_driver_sql("SELECT hash FROM events WHERE seq = ?", (link.seq,)).scalar()
+    return found == link.hash

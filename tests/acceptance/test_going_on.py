@@ -1,0 +1,70 @@
+"""What `resume` refuses to go on with: an older copy of the ledger, an abandoned run, customers who may be others'."""
+
+from __future__ import annotations
+
+import shutil
+
+from tests.acceptance.desk import Desk, Server, mobile
+
+ROWS = [f"{mobile(number)},415446,1" for number in range(1, 7)]
+CAP = ["--yes", "--max-coupons", "99", "--reports", "csv"]
+
+
+def _begun(desk: Desk, server: Server) -> str:
+    """A run of which two of six orders are issued; its id."""
+    desk.init(server)
+    file = desk.write("list.csv", ROWS)
+    return str(desk.issue("run", file, "--campaign", "c", *CAP, "--limit", "2", expect=75).summary["run"])
+
+
+def test_a_ledger_put_back_from_an_older_copy_is_refused_by_its_witness(desk: Desk) -> None:
+    """The witness beside it knows a longer history: going on would issue again what was issued since."""
+    with desk.serving() as server:
+        _begun(desk, server)
+        copy = desk.folder / "copy.db"
+        shutil.copy(desk.ledger, copy)
+        desk.run("resume", "--yes", "--limit", "2", expect=75)
+        shutil.copy(copy, desk.ledger)
+        refused = desk.run("resume", "--yes", expect=2)
+        assert "put back from an older copy" in refused.last_line
+        elsewhere = ["--out", desk.folder / "elsewhere"]
+        desk.run("run", desk.folder / "list.csv", "--campaign", "c", *CAP, *elsewhere, expect=2)
+        assert server.issued() == 4
+
+
+def test_resume_refuses_an_older_copy_that_brought_its_own_witness(desk: Desk) -> None:
+    """The whole folder was put back: the reports that the run wrote since know of it."""
+    with desk.serving() as server:
+        _begun(desk, server)
+        shutil.copytree(desk.ledger.parent, desk.folder / "copy")
+        desk.run("resume", "--yes", "--limit", "2", expect=75)
+        shutil.rmtree(desk.ledger.parent)
+        shutil.copytree(desk.folder / "copy", desk.ledger.parent)
+        assert "put back from an older copy" in desk.run("resume", "--yes", expect=2).last_line
+        assert server.issued() == 4
+
+
+def test_an_abandoned_run_is_never_resumed(desk: Desk) -> None:
+    """Its rest was given up for good, and other campaigns have been compared without it since."""
+    with desk.serving() as server:
+        run = _begun(desk, server)
+        desk.run("abandon", run, "--why", "wrong list")
+        refused = desk.run("resume", run, "--yes", expect=2)
+        assert "was abandoned (wrong list)" in refused.last_line
+        assert server.issued() == 2
+        assert desk.run("show", run, "--json").json["state"] == "abandoned"
+
+
+def test_resume_at_another_address_or_with_other_credentials_needs_same_org(desk: Desk) -> None:
+    """The rest of a list may not go to another organisation's customers; saying that it does not is recorded."""
+    with desk.serving() as server, desk.serving(truth="other.db") as other:
+        run = _begun(desk, server)
+        moved = desk.run("resume", "--yes", "--api-url", other.url, expect=2)
+        assert "The address of the API changed" in moved.last_line
+        somebody = {"COUPON_RUNNER_API_USER": "till.other"}
+        assert "The credentials of the API changed" in desk.run("resume", "--yes", expect=2, **somebody).last_line
+        assert (server.issued(), other.posts()) == (2, 0)
+        ended = desk.issue("resume", run, "--yes", "--same-org", **somebody)
+        assert [override["what"] for override in ended.summary["overrides"]] == ["same_org"]
+        desk.run("run", desk.folder / "list.csv", "--campaign", "c", *CAP, **somebody)
+        assert server.issued() == 6
