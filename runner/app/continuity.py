@@ -1,8 +1,5 @@
 """Whether the ledger in use is the newest there is: no witness and no report may know more history than it does."""
 
-No witness and no report may know more of its history than it does.
-"""
-
 from __future__ import annotations
 
 from pathlib import Path

@@ -9,7 +9,6 @@ from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.originals import originals_of
 from runner.core.columns import IDENTIFIERS, Columns, Role
 from runner.core.mending import looks_damaged, mend, name_mended
-from runner.core.neutralising import restore
 from runner.core.refs import read_ref
 
 SHOWN = 10
@@ -40,7 +39,7 @@ class Restorer:
             mended = list(cells)
             for index, role in self._identifiers:
                 if looks_damaged(cells[index]):
-                    original = mend(restore(cells[index]), originals.get(order, {}).get(role, ()))
+                    original = mend(cells[index], originals.get(order, {}).get(role, ()))
                     if original is not None:
                         self._mended.append((row, self._headers[index], cells[index]))
                         mended[index] = original

@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,8 @@ def execute(
     stop: Stop | None = None
     if counts.open_orders:
         stop = _in_loop(_drive(ledger, run, options, api, clock, progress, signals))
-    return finish(ledger, run, options=options, clock=clock, stop=stop, signals=signals)
+    with _reports_first(signals):
+        return finish(ledger, run, options=options, clock=clock, stop=stop, signals=signals)
 
 
 def finish(
@@ -176,6 +178,38 @@ async def _drive(
 
 
 @contextlib.contextmanager
+def _reports_first(before: Sequence[int]) -> Iterator[None]:
+    """The first signal of a run waits until its reports are written, since nothing is sent any more; the next does not.
+
+    `before`: signals that the run has had already.
+    """
+    seen = list(before)
+
+    def receive(number: int, _: object) -> None:
+        if seen:
+            sys.stderr.write("\nleaving at once: `coupon-runner report` writes the reports\n")
+            sys.stderr.flush()
+            os._exit(128 + seen[0])
+        seen.append(number)
+        name = signal.Signals(number).name
+        sys.stderr.write(f"\n{name}: nothing is sent any more, the reports are being written (again: leave at once)\n")
+        sys.stderr.flush()
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []  # only the main thread may say what a signal does
+    earlier = {number: signal.getsignal(number) for number in numbers}
+    earlier = {number: handler for number, handler in earlier.items() if handler not in (signal.SIG_IGN, None)}
+    for number in earlier:
+        signal.signal(number, receive)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def _signals(
     engine: Engine, task: asyncio.Task[Stop | None], grace_seconds: float, seen: list[int], progress: Progress
 ) -> Iterator[None]:
@@ -202,6 +236,7 @@ def _signals(
         try:
             loop.add_signal_handler(number, receive, number)
             undo.append(lambda number=number: loop.remove_signal_handler(number))  # type: ignore[misc]
+            undo.append(lambda number=number: signal.signal(number, before[number]))  # type: ignore[misc]
         except (NotImplementedError, RuntimeError):  # Windows: no loop handlers
             signal.signal(number, lambda number, _: loop.call_soon_threadsafe(receive, number))
             undo.append(lambda number=number: signal.signal(number, before[number]))  # type: ignore[misc]

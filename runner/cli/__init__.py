@@ -9,9 +9,12 @@ from __future__ import annotations
 import gc
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -42,8 +45,11 @@ def run_command(arguments: Sequence[str]) -> int:
     known = {info.name for info in app.registered_commands}
     command = next((word for word in words if word in known), "")
     try:
-        result = app(words, prog_name="coupon-runner", standalone_mode=False)
+        with _interruptible():
+            result = app(words, prog_name="coupon-runner", standalone_mode=False)
         return int(result) if isinstance(result, int) else 0
+    except _Interrupted as stopped:
+        return _interrupted(stopped.number, command, words)
     except CouponRunnerError as error:
         following = command_line(*words, *error.add_flags) if error.add_flags else error.next_command
         return _say(error.exit_code, error.message, command, words, following)
@@ -56,12 +62,47 @@ def run_command(arguments: Sequence[str]) -> int:
     except typer.Exit as error:
         return int(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        return _say(130, "stopped before anything was sent", command, words, "")
+        return _interrupted(signal.SIGINT, command, words)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:  # noqa: BLE001 - a fault of ours must not end with 1, which says that some rows need a person
         return _say(FATAL, _fault(error, verbose=_is_verbose(words)), command, words, "coupon-runner runs")
+
+
+class _Interrupted(BaseException):
+    """A signal while no run was live. No `KeyboardInterrupt`, of which the parser of flags makes an exit in silence."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Signals end a command as its errors do: locks are given back, and a last line says why. A live run has its own.
+
+    Only the main thread may say what a signal does; a signal that is ignored for us (nohup) stays ignored.
+    """
+
+    def receive(number: int, _: object) -> None:
+        raise _Interrupted(number)
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names if hasattr(signal, name)}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, receive)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupted(number: int, command: str, words: Sequence[str]) -> int:
+    why = "no run was live any more or yet; what was sent, if anything, is in the ledger"
+    return _say(128 + number, why, command, words, "runs")
 
 
 def _is_verbose(words: Sequence[str]) -> bool:

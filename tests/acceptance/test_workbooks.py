@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+import sqlite3
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
 from openpyxl import Workbook
 
-from tests.acceptance.desk import Desk
+from tests.acceptance.desk import SAMPLES, Desk
 from tests.books import save_book
+from tests.make_demo import CUSTOMERS, DEMO, write
 
 SERIES = [("series_id", "name", "count", "max_total", "value"), (415446, "Welcome", 2, 5, 100), (535521, "Big", 1)]
 
@@ -56,8 +64,10 @@ def test_hidden_rows_without_a_terminal_are_refused_until_said_and_recorded(desk
     assert [line["_row"] for line in reports.results] == ["2", "4"]
     assert {line["_sheet"] for line in reports.results} == {"Sheet"}
     assert set(desk.rehearsed_holdings()) == {"mobile:919000000001", "mobile:919000000003"}
-    shown = desk.run("show", reports.summary["run"], "--sandbox", "--json")
-    assert shown.json["overrides"][0]["choice"] == "exclude"
+    with closing(sqlite3.connect(desk.folder / "state" / "coupon-runner" / "rehearsal" / "ledger.db")) as ledger:
+        (recorded,) = json.loads(ledger.execute("SELECT overrides FROM runs").fetchone()[0])
+    assert (recorded["what"], recorded["choice"], recorded["rows"]) == ("hidden", "exclude", 1)
+    assert recorded["user"]
     desk.rehearse(*words, "--hidden", "include")
     assert len(desk.rehearsed_holdings()) == 3
 
@@ -88,3 +98,26 @@ def test_lines_that_we_wrote_remember_the_list_they_came_from(desk: Desk) -> Non
         "mobile:919000000001": {415446: 2},
         "mobile:919000000002": {535521: 1},
     }
+
+
+def test_the_demo_workbook_shows_what_it_is_for(desk: Desk) -> None:
+    """A list of series with names, a dry series, and rows that a spreadsheet damaged: each rejected with its reason."""
+    reports = desk.rehearse(DEMO, "--sandbox-config", SAMPLES / "demo-sandbox.toml", "--campaign", "demo", expect=1)
+    assert reports.lines() == {"issued": 19, "partial": 2, "failed": 2, "duplicate": 1, "rejected": 9}
+    reasons = {line["member"]: line["_error_message"] for line in reports.results if line["_status"] == "rejected"}
+    words = {"22": "last digits are lost", "23": "a date here", "24": "the name of no series", "26": "error value"}
+    for number, word in words.items():
+        assert any(member.startswith(f"Sample {number}") and word in why for member, why in reasons.items())
+    twice = desk.rehearse(DEMO, "--sandbox-config", SAMPLES / "demo-sandbox.toml", "--campaign", "demo", expect=1)
+    assert twice.summary["coupons"]["before"] == reports.summary["coupons"]["issued"] == 1237
+
+
+def test_the_demo_workbook_is_what_its_script_writes_and_holds_artificial_customers_only(tmp_path: Path) -> None:
+    """So that a change of it can be read."""
+    write(tmp_path / "demo.xlsx")
+    with zipfile.ZipFile(tmp_path / "demo.xlsx") as made, zipfile.ZipFile(DEMO) as shipped:
+        assert made.namelist() == shipped.namelist()
+        for name in made.namelist():
+            assert made.read(name) == shipped.read(name), name
+    numbers = re.findall(r"\d{12}", " ".join(str(cell) for row in CUSTOMERS for cell in row))
+    assert all(number.startswith("9190000000") or number == "415446535521" for number in numbers)

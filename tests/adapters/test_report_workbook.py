@@ -150,6 +150,19 @@ def test_names_with_control_characters_do_not_break_the_workbook(ledger: ReportL
     assert sheets_of(tmp_path / "out" / "failures.xlsx")["Failures"][0][1] == "Name"
 
 
+@pytest.mark.parametrize(
+    "cell", ["a < b & c > d", "</t></is></c>", " blanks around ", "two\nlines", '"', "]]>", "é 🎁"]
+)
+def test_a_cell_comes_back_as_it_was(tmp_path: Path, cell: str) -> None:
+    """Whatever it holds that means something in XML, or stands at its ends."""
+    ledger = ReportLedger(tmp_path)
+    ledger.row(2, ("919000000002", cell, "415446", "1"), rejected=1, problems="[]")
+    write(ledger, tmp_path / "out")
+    ledger.conn.close()
+    assert table_of(tmp_path / "out" / "report.xlsx", "Results")[0]["Name"] == cell
+    assert table_of(tmp_path / "out" / "failures.xlsx", "Failures")[0]["Name"] == cell
+
+
 def test_a_cell_that_is_too_long_is_cut_with_a_mark_and_it_is_said(tmp_path: Path) -> None:
     """The mark names the file that has all of it."""
     ledger = ReportLedger(tmp_path)

@@ -117,8 +117,8 @@ def test_an_order_of_two_numbers_that_both_fit_is_left_alone(ledger: ReportLedge
     }
 
 
-def test_a_cell_is_compared_as_it_was_before_it_was_neutralised(ledger: ReportLedger) -> None:
-    """What we put in front is no part of it; a restored plus is none that a spreadsheet runs."""
+def test_a_lost_plus_comes_back_and_a_neutralised_cell_stays(ledger: ReportLedger) -> None:
+    """What we put in front of a cell is no damage."""
     add(ledger, 2, "+919000000002", "-C2")
     rows = [(2, ["919000000002", "'-C2", "415446", "1", ref(ledger, 2)])]
     assert restorer(ledger).restored(rows)[0][1][:2] == ["+919000000002", "'-C2"]

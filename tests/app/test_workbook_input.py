@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -302,8 +303,6 @@ def test_the_limits_of_a_list_stay_with_the_campaign(desk, save, tmp_path):
     """A later file without the list is bound by them; its names are read only in lines that we wrote."""
     taken = desk.take(save(May=CUSTOMERS, series=SERIES), load=True)
     with desk.ledger.connect() as connection:
-        import orjson
-
         args = orjson.dumps({"series_list": taken.listed.record() if taken.listed else None}).decode()
         connection.exec_driver_sql("UPDATE runs SET args = ?", (args,))
     later = desk.take(desk.write("later.csv", "mobile,series_id\n919000000005,999\n"))
