@@ -534,7 +534,7 @@ class Engine:
             order = await self._next_of(series)
             if order is None:  # closed meanwhile, or nothing of it is left to ask, now or ever
                 idle = not series.track.in_flight and not series.waiting
-                return series.track.over or (idle and (series.finished or self._capped or series.capped))
+                return series.track.over or (idle and (series.finished or self._capped))
             had = order.issued
             answered = await self._through(order, probe=True)
             verdict, order = answered or (Verdict(Step.GO_ON, None), order)
@@ -575,8 +575,7 @@ class Engine:
         """
         while not series.track.over:
             order = self._queues.first_of(series, self._admit, fresh=self._may_begin())
-            may_begin = self._may_begin() and not series.capped
-            if order is not None or series.finished or not (series.again or may_begin):
+            if order is not None or series.finished or not (series.again or self._may_begin()):
                 return order
             await self._sleep_until_woken()
         return None

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shutil
 
-from tests.acceptance.desk import Desk, Server, mobile
+from tests.acceptance.desk import mobile
 
 ROWS = [f"{mobile(number)},415446,1" for number in range(1, 7)]
 CAP = ["--yes", "--max-coupons", "99", "--reports", "csv"]
 
 
-def _begun(desk: Desk, server: Server) -> str:
+def _begun(desk, server):
     """A run of which two of six orders are issued; its id."""
     desk.init(server)
     file = desk.write("list.csv", ROWS)
-    return str(desk.issue("run", file, "--campaign", "c", *CAP, "--limit", "2", expect=75).summary["run"])
+    return desk.issue("run", file, "--campaign", "c", *CAP, "--limit", "2", expect=75).summary["run"]
 
 
-def test_a_ledger_put_back_from_an_older_copy_is_refused_by_its_witness(desk: Desk) -> None:
+def test_a_ledger_put_back_from_an_older_copy_is_refused_by_its_witness(desk):
     """The witness beside it knows a longer history: going on would issue again what was issued since."""
     with desk.serving() as server:
         _begun(desk, server)
@@ -32,7 +32,7 @@ def test_a_ledger_put_back_from_an_older_copy_is_refused_by_its_witness(desk: De
         assert server.issued() == 4
 
 
-def test_resume_refuses_an_older_copy_that_brought_its_own_witness(desk: Desk) -> None:
+def test_resume_refuses_an_older_copy_that_brought_its_own_witness(desk):
     """The whole folder was put back: the reports that the run wrote since know of it."""
     with desk.serving() as server:
         _begun(desk, server)
@@ -44,7 +44,7 @@ def test_resume_refuses_an_older_copy_that_brought_its_own_witness(desk: Desk) -
         assert server.issued() == 4
 
 
-def test_an_abandoned_run_is_never_resumed(desk: Desk) -> None:
+def test_an_abandoned_run_is_never_resumed(desk):
     """Its rest was given up for good, and other campaigns have been compared without it since."""
     with desk.serving() as server:
         run = _begun(desk, server)
@@ -55,7 +55,7 @@ def test_an_abandoned_run_is_never_resumed(desk: Desk) -> None:
         assert desk.run("show", run, "--json").json["state"] == "abandoned"
 
 
-def test_resume_at_another_address_or_with_other_credentials_needs_same_org(desk: Desk) -> None:
+def test_resume_at_another_address_or_with_other_credentials_needs_same_org(desk):
     """The rest of a list may not go to another organisation's customers; saying that it does not is recorded."""
     with desk.serving() as server, desk.serving(truth="other.db") as other:
         run = _begun(desk, server)

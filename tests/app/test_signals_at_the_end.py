@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runner.adapters.report_files import write_reports
 from runner.app import issuing, running
 from runner.cli import run_command
 
@@ -28,11 +29,11 @@ def test_a_signal_while_the_reports_are_written_waits_for_them(
     issue: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is sent any more, so the run ends as it would have, with reports and its last line."""
-    write, handler = running.write_reports, signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
 
     def interrupted(*words: Any, **named: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
-        return write(*words, **named)
+        return write_reports(*words, **named)
 
     monkeypatch.setattr(running, "write_reports", interrupted)
     assert run_command(issue) == 0

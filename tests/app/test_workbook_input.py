@@ -136,6 +136,7 @@ def test_hidden_rows_and_columns_without_a_terminal_are_refused_until_said(filte
 def test_hidden_rows_and_columns_are_the_owners_choice(filtered, choice, cells):
     """Told or asked; said aloud, and recorded with the run."""
     person = Answers(choice)
+    assert opened(filtered, hidden=choice).asked == {}
     for found in (opened(filtered, hidden=choice), opened(filtered, choose=person)):
         assert rows_of(found) == cells
         assert found.hidden == choice
@@ -305,7 +306,9 @@ def test_the_limits_of_a_list_stay_with_the_campaign(desk, save, tmp_path):
     with desk.ledger.connect() as connection:
         args = orjson.dumps({"series_list": taken.listed.record() if taken.listed else None}).decode()
         connection.exec_driver_sql("UPDATE runs SET args = ?", (args,))
-    later = desk.take(desk.write("later.csv", "mobile,series_id\n919000000005,999\n"))
+    text = "mobile,series_id\n919000000005,999\n919000000006,Welcome\n"
+    later = desk.take(desk.write("later.csv", text), load=True, run="later")
+    assert orders_of(desk)[2:] == [(999, 1)]
     assert later.listed is not None
     assert later.listed.series.limits == {415446: 30}
     ours = desk.write("failures.csv", f"mobile,Series,count,_ref\n919000000001,welcome,1,{desk.ref()}\n")
