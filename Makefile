@@ -16,10 +16,10 @@ help: ## list the targets (this is what `make` alone does)
 
 setup: .venv/.installed ## make .venv with the pinned, hashed packages and the coupon-runner command
 
-demo: setup ## issue sample_inputs/demo.csv against the embedded sandbox, in a fresh folder of its own (.demo/)
+demo: setup ## issue sample_inputs/demo.xlsx against the embedded sandbox, in a fresh folder of its own (.demo/)
 	@rm -rf .demo && mkdir -p .demo
 	@XDG_STATE_HOME="$(CURDIR)/.demo/state" XDG_CONFIG_HOME="$(CURDIR)/.demo/config" \
-	  $(BIN)/coupon-runner run sample_inputs/demo.csv --sandbox --fresh \
+	  $(BIN)/coupon-runner run sample_inputs/demo.xlsx --sandbox --fresh \
 	    --sandbox-config sample_inputs/demo-sandbox.toml --campaign demo --yes --out .demo/coupon-runs; \
 	status=$$?; echo; \
 	case $$status in \

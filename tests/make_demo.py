@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -91,9 +92,9 @@ def write(path: Path) -> None:
     draft.unlink()
 
 
-def _fill(sheet: Worksheet, rows: list[tuple[object, ...]], widths: list[int]) -> None:
+def _fill(sheet: Worksheet, rows: Sequence[tuple[object, ...]], widths: list[int]) -> None:
     for row in rows:
-        sheet.append(row)
+        sheet.append(list(row))
     for cell in sheet[1]:
         cell.font = Font(bold=True)
     for index, width in enumerate(widths):

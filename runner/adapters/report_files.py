@@ -11,7 +11,7 @@ import errno
 import gc
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -150,11 +150,14 @@ def _untouched(path: Path, earlier: Mapping[str, Any]) -> bool:
         return hashlib.file_digest(stream, "sha256").hexdigest() == entry.get("sha256")
 
 
-def check_out_folder(out: Path, org_key: str, ledger_id: str, head: Head | None) -> None:
+def check_out_folder(
+    out: Path, org_key: str, ledger_id: str, head: Head | None, *, holds: Callable[[Head], bool] | None = None
+) -> None:
     """Refuse a folder whose reports show that this ledger is not the one that knows the organisation's earlier runs.
 
     `org_key`: as `core.keys.scope_key` gives it. `head`: the newest link of the ledger in use; None for one that is
-    about to be created.
+    about to be created. `holds`: whether a link is a part of the ledger's history; without it only the newest is
+    compared.
 
     Raises:
         ForeignLedger: a manifest there names another ledger for this organisation, or a later head of this one.
@@ -171,7 +174,10 @@ def check_out_folder(out: Path, org_key: str, ledger_id: str, head: Head | None)
                 "(--ledger), or choose another folder with --out if it is not yours."
             )
         seq, digest = _head_of(manifest)
-        if head is None or seq > head.seq or (seq == head.seq and digest != head.hash.hex()):
+        known = head is not None and seq <= head.seq
+        if known and head is not None:
+            known = holds(_link(seq, digest)) if holds else seq < head.seq or digest == head.hash.hex()
+        if not known:
             raise ForeignLedger(
                 f"{path.parent} holds the reports of run {run}, written when this ledger had {seq:,} events; it has "
                 f"{head.seq if head else 0:,} now. It was put back from an older copy, and what was issued since would "
@@ -348,6 +354,14 @@ def _read_manifest(path: Path) -> dict[str, Any] | None:
 def _head_of(manifest: Mapping[str, Any]) -> tuple[int, str]:
     head = manifest["head"]
     return (int(head.get("seq", 0)), str(head.get("hash", ""))) if isinstance(head, dict) else (0, "")
+
+
+def _link(seq: int, digest: str) -> Head:
+    """A link as a manifest names it; a digest that somebody has spoilt is nobody's."""
+    try:
+        return Head(seq, bytes.fromhex(digest))
+    except ValueError:
+        return Head(seq, b"")
 
 
 @contextmanager

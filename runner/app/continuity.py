@@ -30,9 +30,10 @@ def check_history(ledger: LedgerFile, org_key: str, *outs: Path) -> None:
             " was issued since would be issued again. Put the newest copy in its place, with the file ending in -wal if"
             " there is one; nothing was sent."
         )
+    holds = partial(holds_link, ledger)
     for out in dict.fromkeys(outs):
         try:
-            check_out_folder(out, org_key, ledger.ledger_id, newest_head(ledger))
+            check_out_folder(out, org_key, ledger.ledger_id, newest_head(ledger), holds=holds)
         except ForeignLedger:
             # Another process may have gone on and written its reports between the two looks; a second one is final.
-            check_out_folder(out, org_key, ledger.ledger_id, newest_head(ledger))
+            check_out_folder(out, org_key, ledger.ledger_id, newest_head(ledger), holds=holds)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.runs import newest_series_list
-from runner.adapters.ledger.scopes import Org, Scope, find_scope, scope_of
+from runner.adapters.ledger.scopes import Org, Scope, find_scope, newest_scope, scope_of
 from runner.adapters.ledger.staging import Staging
 from runner.adapters.profiling import ColumnProfile, Profiler
 from runner.adapters.sheets import Table
@@ -75,7 +75,7 @@ def take_in(
     frozen = scope if scope is not None and scope.runs else None
     columns = _assign(tables, options, frozen)
     mapping = _merge_mapping(tables, columns, frozen)
-    region = _region(options, frozen)
+    region = _region(options, frozen, newest_scope(ledger, org), notes)
     identify_by = _identify_by(columns, options, frozen, asker)
     first = _every_series(tables, columns, listed, options)
     understood = []
@@ -258,11 +258,25 @@ def _merge_mapping(tables: Sequence[Table], columns: Sequence[Columns], frozen: 
     return mapping
 
 
-def _region(options: Options, frozen: Scope | None) -> str | None:
+def _region(options: Options, frozen: Scope | None, last: Scope | None, notes: list[str]) -> str | None:
+    """The region of mobiles.
+
+    The campaign's, or told, or that of the org's last campaign, so that campaigns see each other.
+    """
     region = options.region.upper() if options.region is not None else None
     if region is not None and (problem := region_problem(region)) is not None:
         raise SettingsError(f"--region: {problem}")
     if frozen is None:
+        if last is None or region == last.region:
+            return region
+        if region is None:
+            notes.append(f"mobiles are read with the region {last.region}, as in the campaign {last.campaign!r}")
+            return last.region
+        before = f"the region {last.region}" if last.region else "no region"
+        notes.append(
+            f"mobiles are read with the region {region}, but with {before} in the campaign {last.campaign!r}: one"
+            " written without country code there and here may be two customers, whose coupons are not compared"
+        )
         return region
     if region is not None and region != frozen.region:
         raise UsageError(

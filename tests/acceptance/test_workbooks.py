@@ -52,11 +52,11 @@ def test_hidden_rows_without_a_terminal_are_refused_until_said_and_recorded(desk
     book = Workbook()
     sheet = book.worksheets[0]
     for row in _customers(3):
-        sheet.append(row)
+        sheet.append(list(row))
     sheet.row_dimensions[3].hidden = True
     path = desk.folder / "filtered.xlsx"
     book.save(path)
-    words = [path, "--series", "415446", "--campaign", "may"]
+    words: list[str | Path] = [path, "--series", "415446", "--campaign", "may"]
     refused = desk.run("run", *words, "--sandbox", "--yes", expect=3)
     assert "1 hidden row" in refused.last_line
     assert "--hidden include" in refused.last_line
@@ -76,7 +76,7 @@ def test_a_plan_code_stands_for_the_sheet_the_hidden_rows_and_the_list_of_series
     """Another sheet with the same customers, or another limit, is another plan."""
     sheets = {"May": _customers(2), "June": _customers(2), "series": SERIES}
     book = save_book(desk.folder / "list.xlsx", sheets)
-    words = [book, "--sandbox", "--campaign", "may"]
+    words: list[str | Path] = [book, "--sandbox", "--campaign", "may"]
     refused = desk.run("plan", *words, expect=2)
     assert "Say which one with --sheet NAME" in refused.last_line
     planned = desk.run("plan", *words, "--sheet", "May", expect=0)

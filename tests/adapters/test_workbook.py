@@ -130,7 +130,7 @@ def test_hidden_rows_columns_and_sheets_are_seen(tmp_path):
     sheet = written.worksheets[0]
     sheet.title = "L"
     for row in [("mobile", "secret", "note"), (1, "a", "x"), (2, "b", "y"), (3, "c", None)]:
-        sheet.append(row)
+        sheet.append(list(row))
     sheet.row_dimensions[3].hidden = True
     sheet.row_dimensions[9].hidden = True
     sheet.column_dimensions["B"].hidden = True

@@ -63,7 +63,7 @@ def filtered(tmp_path: Path) -> Path:
     sheet = book.worksheets[0]
     sheet.title = "L"
     for row in [("mobile", "Qty", "note"), (1, 5, "x"), (2, 6, "y")]:
-        sheet.append(row)
+        sheet.append(list(row))
     sheet.row_dimensions[3].hidden = True
     sheet.column_dimensions["B"].hidden = True
     book.save(tmp_path / "list.xlsx")

@@ -338,8 +338,8 @@ def test_every_series_of_the_list_only_where_nobody_names_one():
 def test_a_rejected_row_of_a_list_prints_no_count_that_it_would_not_have_had():
     """Its count comes from the list again when it is corrected and comes back."""
     reading = listed_reader("mobile", "series")
-    counts = [reading.read(HERE, ["x", cell]).count_text for cell in ("Welcome", "600709", "Welcome; big one", "?")]
-    assert counts == ["2", "1", "", ""]
+    found = [reading.read(HERE, ["x", cell]) for cell in ("Welcome", "600709", "Welcome; big one", "?")]
+    assert [one.count_text for one in found if isinstance(one, RejectedRow)] == ["2", "1", "", ""]
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])

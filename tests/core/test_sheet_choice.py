@@ -1,5 +1,7 @@
 """The right sheet: told, the only one that can be meant, or asked about; never the first by chance."""
 
+from collections.abc import Sequence
+
 from runner.core.sheet_choice import (
     SheetChosen,
     SheetSeen,
@@ -18,6 +20,12 @@ SERIES = SheetSeen(" Series", False, ("series_id", "name"), True)
 HIDDEN = SheetSeen("old", True, ("Mobile",), True)
 
 
+def number_of(seen: list[SheetSeen], *, wanted: str | None, told: Sequence[str] = ()) -> int:
+    found = find_sheet(seen, wanted=wanted, told=told)
+    assert isinstance(found, SheetChosen), found
+    return found.number
+
+
 def test_a_text_file_is_its_only_sheet():
     """Nothing to say."""
     assert find_sheet([SheetSeen("", False, ("a",), True)], wanted=None) == SheetChosen(0, "")
@@ -25,7 +33,7 @@ def test_a_text_file_is_its_only_sheet():
 
 def test_the_only_sheet_with_rows_is_meant():
     """Blank ones, hidden ones and the list of series beside it do not count."""
-    assert find_sheet([BLANK, SERIES, HIDDEN, NOTES], wanted=None).number == 3
+    assert number_of([BLANK, SERIES, HIDDEN, NOTES], wanted=None) == 3
     assert find_sheet([SERIES, CUSTOMERS], wanted=None) == SheetChosen(1, "")
 
 
@@ -33,7 +41,7 @@ def test_the_only_sheet_that_names_customers_is_meant_and_it_is_said_why():
     """By its heading."""
     found = find_sheet([NOTES, CUSTOMERS], wanted=None)
     assert found == SheetChosen(1, "the sheet 'May', the only one whose columns name customers ('Mobile')")
-    assert find_sheet([NOTES, BLANK], wanted=None, told=("what",)).number == 0
+    assert number_of([NOTES, BLANK], wanted=None, told=("what",)) == 0
     assert names_customers(("_ref",))
 
 
@@ -54,11 +62,11 @@ def test_several_sheets_none_of_which_names_customers_are_asked_about():
 
 def test_a_sheet_that_is_named_is_taken_whatever_it_holds():
     """Exactly, else whatever its case."""
-    assert find_sheet([CUSTOMERS, OTHERS], wanted="June").number == 1
-    assert find_sheet([CUSTOMERS, OTHERS], wanted=" june ").number == 1
-    assert find_sheet([CUSTOMERS, HIDDEN], wanted="old").number == 1
+    assert number_of([CUSTOMERS, OTHERS], wanted="June") == 1
+    assert number_of([CUSTOMERS, OTHERS], wanted=" june ") == 1
+    assert number_of([CUSTOMERS, HIDDEN], wanted="old") == 1
     both = [OTHERS, OTHERS._replace(name="JUNE")]
-    assert find_sheet(both, wanted="JUNE").number == 1
+    assert number_of(both, wanted="JUNE") == 1
     assert isinstance(find_sheet(both, wanted="june"), SheetUnclear)
 
 
@@ -71,7 +79,7 @@ def test_a_sheet_that_is_not_there_is_not_replaced_by_another():
 
 def test_hidden_sheets_count_when_a_person_said_so():
     """Then two sheets may be meant where one was."""
-    assert find_sheet([CUSTOMERS, HIDDEN], wanted=None).number == 0
+    assert number_of([CUSTOMERS, HIDDEN], wanted=None) == 0
     assert isinstance(find_sheet([CUSTOMERS, HIDDEN], wanted=None, hidden_too=True), SheetUnclear)
 
 
@@ -92,5 +100,5 @@ def test_a_sheet_called_series_that_names_customers_is_no_list_of_series():
 def test_where_no_sheet_has_rows_the_one_with_a_header_is_meant():
     """So that the sentence names it."""
     header_only = CUSTOMERS._replace(rows=False)
-    assert find_sheet([BLANK, header_only], wanted=None).number == 1
-    assert find_sheet([BLANK], wanted=None).number == 0
+    assert number_of([BLANK, header_only], wanted=None) == 1
+    assert number_of([BLANK], wanted=None) == 0
