@@ -27,7 +27,7 @@ from runner.core.model import (
     Settlement,
 )
 from runner.core.orders import missing_of, next_quantity
-from runner.core.pacing import Pace, customer_wait, series_wait
+from runner.core.pacing import CUSTOMER_ROUNDS, Pace, customer_wait, series_wait
 from runner.core.policy import SeriesState, Step, Verdict, judge
 from runner.errors import CouponRunnerError, LedgerFailed
 from runner.ports import Beat, Clock, CouponApi, Ledger, Progress
@@ -72,7 +72,7 @@ class EngineOptions:
     queue_budget_seconds: float = 3 * 3600.0
     reach_budget_seconds: float = 600.0
     throttle_budget_seconds: float = 900.0
-    customer_rounds: int = retrying.CUSTOMER_ROUNDS
+    customer_rounds: int = CUSTOMER_ROUNDS
     doubts_in_a_row: int = 20
 
 

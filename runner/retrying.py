@@ -14,9 +14,6 @@ from runner.ports import Clock
 
 T = TypeVar("T")
 
-CUSTOMER_ROUNDS = 6
-"""Rounds that an order may spend on its customer being busy (521) before it is out of retries."""
-
 
 async def until(
     attempt: Callable[[], Awaitable[T]],

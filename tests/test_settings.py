@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.app.workplace import code_table, read_credentials
+from runner.app.place import code_table, read_credentials
 from runner.core.model import CodeClass, Kind
 from runner.core.pacing import Rate
 from runner.core.planning import Duplicates, Overlap

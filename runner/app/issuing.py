@@ -36,8 +36,7 @@ from runner.app.input_files import Asker
 from runner.app.intake import Intake, take_in
 from runner.app.job_checks import JobAtWork, check_files, check_input, check_plan, job_at_work, notes_of
 from runner.app.lookups import look_up_customers
-from runner.app.running import Ended, execute, finish
-from runner.app.workplace import (
+from runner.app.place import (
     REHEARSAL,
     Api,
     Place,
@@ -48,6 +47,7 @@ from runner.app.workplace import (
     real_api,
     rehearsal_api,
 )
+from runner.app.running import Ended, execute, finish
 from runner.core.guards import short_of
 from runner.core.identity import IDENTITY_VERSION
 from runner.core.jobspec import DatedJob

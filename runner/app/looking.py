@@ -13,8 +13,8 @@ from runner.adapters.ledger.reports import RunReader
 from runner.adapters.ledger.runs import find_run, newest_run
 from runner.adapters.report_files import Written, write_reports
 from runner.app.issuing import Request
+from runner.app.place import code_table, open_ledger, open_org, place_of
 from runner.app.running import folder_of, workbooks_of
-from runner.app.workplace import code_table, open_ledger, open_org, place_of
 from runner.core.codes import CodeTable
 from runner.core.identity import read_identifier
 from runner.core.keys import name_hash, scope_key

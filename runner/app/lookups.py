@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from runner import retrying
 from runner.adapters.ledger.staging import Asked, Campaign, Staging
-from runner.app.workplace import Api, open_api
+from runner.app.place import Api, open_api
 from runner.core.lookups import LookUp, read_lookup
 from runner.core.model import Exchange, Kind
 from runner.core.pacing import Pace, reach_wait

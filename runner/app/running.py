@@ -20,7 +20,7 @@ from runner.adapters.ledger.reports import RunReader
 from runner.adapters.ledger.runs import RunFacts, RunState, count_run, issued_by_series, set_run_state
 from runner.adapters.report_files import WorkbookOptions, Written, write_reports
 from runner.app.input_files import list_of_record
-from runner.app.workplace import Api, code_table, open_api, owner_of_process
+from runner.app.place import Api, code_table, open_api, owner_of_process
 from runner.core.codes import CodeTable
 from runner.core.identity import names_of_answer
 from runner.core.model import CustomerFacts, Identifier

@@ -13,7 +13,7 @@ from runner.adapters.ledger.runs import newest_head
 from runner.adapters.ledger.scopes import create_org, find_org
 from runner.adapters.report_files import check_out_folder
 from runner.app.issuing import Conversation, Request
-from runner.app.workplace import place_of
+from runner.app.place import place_of
 from runner.core.identity import region_problem
 from runner.core.keys import scope_key
 from runner.errors import SettingsError, UsageError

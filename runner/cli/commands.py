@@ -21,9 +21,9 @@ from runner.adapters.terminal.tables import find_text, runs_text, show_text
 from runner.app.issuing import Planned, Request, abandon_run, plan_files, resume_run, run_files
 from runner.app.jobs import JobRequest, init_job, request_of_job
 from runner.app.looking import find_of_customer, list_of_runs, rewrite_reports, show_of_run
+from runner.app.place import REHEARSAL, code_table, place_of
 from runner.app.running import Ended
 from runner.app.setup import init_org
-from runner.app.workplace import REHEARSAL, code_table, place_of
 from runner.cli import flags as f
 from runner.cli.conversation import TerminalConversation, plan_document
 from runner.core.totals import GUARD
@@ -70,7 +70,7 @@ def _layers(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str], Path
 def _talk(request: Request, *, quiet: bool = False, verbose: int = 0) -> TerminalConversation:
     talk = TerminalConversation(request.options, code_table(request.options), quiet=quiet)
     if verbose:
-        talk.show_workplace(request.settings, place_of(request.options, request.environment))
+        talk.show_place(request.settings, place_of(request.options, request.environment))
     return talk
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,13 +13,13 @@ from rich.console import Console
 
 from runner.adapters.ledger.runs import RunCounts, RunFacts
 from runner.adapters.profiling import ColumnProfile
-from runner.adapters.terminal.asking import ask, choose, confirm, is_terminal
+from runner.adapters.terminal.asking import ask, confirm, is_terminal
 from runner.adapters.terminal.plan_view import ColumnSeen, SeriesSeen, plan_json, show_plan
 from runner.adapters.terminal.progress import progress_for
 from runner.adapters.terminal.screens import screen_for
 from runner.adapters.terminal.texts import duration, stamp
 from runner.app.issuing import Conversation, Planned
-from runner.app.workplace import Place
+from runner.app.place import Place
 from runner.core.codes import CodeTable
 from runner.core.pacing import parse_rate
 from runner.ports import Progress
@@ -43,7 +43,7 @@ class TerminalConversation(Conversation):
             for note in planned.intake.notes:
                 self.note(note)
 
-    def show_workplace(self, settings: Path, place: Place) -> None:
+    def show_place(self, settings: Path, place: Place) -> None:
         """Show what the command works with: its settings file, ledger, organisation, API and pace."""
         api = "the sandbox of this machine" if place.rehearsal else self._options.api_url or "not set"
         self.note(
@@ -76,10 +76,6 @@ class TerminalConversation(Conversation):
     def choose(self, question: str, suggestion: str) -> str:
         """A word; Enter takes the suggestion."""
         return ask(f"{question}:", suggestion)
-
-    def choose_one(self, question: str, choices: Mapping[str, str], default: str) -> str:
-        """One of several words."""
-        return choose(question, choices, default=default)
 
     @contextmanager
     def watching(self) -> Iterator[Progress]:

@@ -12,7 +12,7 @@ import pytest
 from runner.adapters.credentials import BasicCredentials, OAuthCredentials
 from runner.adapters.ledger.staging import Staging
 from runner.app.lookups import ALIKE, TRIES, look_up_customers
-from runner.app.workplace import Api
+from runner.app.place import Api
 from runner.core.model import Kind
 from runner.core.planning import Plan
 from runner.sandbox import Sandbox, parse_config

@@ -10,7 +10,7 @@ from runner.adapters.clock import SystemClock
 from runner.adapters.credentials import BasicCredentials, OAuthCredentials
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.scopes import create_org
-from runner.app.workplace import Place, open_ledger, open_org, place_of, read_credentials, real_api, rehearsal_api
+from runner.app.place import Place, open_ledger, open_org, place_of, read_credentials, real_api, rehearsal_api
 from runner.errors import LockHeld, NoLedger, SettingsError, UsageError
 from runner.settings import Options
 
