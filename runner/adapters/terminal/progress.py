@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from abc import ABC, abstractmethod
 from datetime import tzinfo
 from types import TracebackType
 from typing import Literal, Protocol, Self, TextIO
@@ -54,7 +55,7 @@ class NoProgress:
         pass
 
 
-class _Lines:
+class _Lines(ABC):
     """What plain and JSON lines share: a line every so often, one for each event, the last state at the end."""
 
     def __init__(
@@ -97,11 +98,13 @@ class _Lines:
         self._stream.write(line + "\n")
         self._stream.flush()
 
+    @abstractmethod
     def _beat_line(self, beat: Beat) -> str:
-        raise NotImplementedError
+        """The run's state as one line."""
 
+    @abstractmethod
     def _event_line(self, message: str) -> str:
-        raise NotImplementedError
+        """An event as one line."""
 
 
 class PlainProgress(_Lines):
