@@ -146,12 +146,7 @@ def plan_files(paths: Sequence[Path], request: Request, *, clock: Clock, convers
     options = request.options
     place = place_of(options, request.environment)
     with ExitStack() as stack:
-        if place.rehearsal:
-            api = stack.enter_context(rehearsal_api(options, place))
-            ledger = open_ledger(place, clock)
-        else:
-            ledger = open_ledger(place, clock)
-            api = real_api(options, request.environment)
+        ledger, api = _open(stack, place, options, request, clock)
         org = open_org(ledger, options)
         staging = stack.enter_context(Staging(ledger))
         intake = take_in(paths, staging, ledger=ledger, org=org, options=options, asker=_asker(conversation))
@@ -182,12 +177,7 @@ def run_files(
     options = request.options
     place = place_of(options, request.environment)
     with ExitStack() as stack:
-        if place.rehearsal:
-            api = stack.enter_context(rehearsal_api(options, place))
-            ledger = open_ledger(place, clock)
-        else:
-            ledger = open_ledger(place, clock)
-            api = real_api(options, request.environment)
+        ledger, api = _open(stack, place, options, request, clock)
         org = open_org(ledger, options)
         check_history(ledger, org.key, options.out)
         staging = stack.enter_context(Staging(ledger))
@@ -319,6 +309,14 @@ def abandon_run(name: str, why: str, request: Request, *, clock: Clock) -> Ended
 
 
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _open(stack: ExitStack, place: Place, options: Options, request: Request, clock: Clock) -> tuple[LedgerFile, Api]:
+    """The ledger and the API of a command that plans. A rehearsal's API first, since `--fresh` forgets its ledger."""
+    if place.rehearsal:
+        api = stack.enter_context(rehearsal_api(options, place))
+        return open_ledger(place, clock), api
+    return open_ledger(place, clock), real_api(options, request.environment)
 
 
 def _asker(conversation: Conversation) -> Asker:
