@@ -33,12 +33,21 @@ from runner.errors import ApiRefusesAll
 ISSUE_PATH = "/v2/coupon/issue/multiple"
 SERIES_PATH = "/v2/coupon/series"
 LOOKUP_PATH = "/v2/customers/lookup"
+DETAILS_PATH = "/v2/coupon"
+CUSTOMER_COUPONS_PATH = "/v2/customers/coupons"
+REVOKE_PATH = "/v2/coupon/revoke"
 TOKEN_PATH = "/v3/oauth/token/generate"  # noqa: S105 - a path, no secret
 
 BODY_LIMIT_BYTES = 8 * 1024 * 1024
 """500 coupons take about 40 KB; an answer above this is not one that could be understood."""
 
 SOURCE_TYPE = "coupon-runner"
+
+MOST_REVOKED = 50
+"""Codes that one revocation may name (the endpoint's documented maximum)."""
+
+_COUPONS_PARAMETER = {"externalId": "external_Id"}
+"""Kind → the parameter's name, where it is another."""
 
 _READS_AT_ONCE = 4
 # Servers and load balancers close idle connections after 5 seconds at the earliest (Node's default; AWS 60, nginx 75).
@@ -167,6 +176,40 @@ class CouponApi:
         """GET the customer id that an identifier leads to. Raises as `issue` does."""
         query = urlencode({"source": "INSTORE", "identifierName": kind, "identifierValue": value}, quote_via=quote)
         return await self._read(f"{LOOKUP_PATH}?{query}")
+
+    async def read_coupon_details(self, customer_ids: Sequence[str]) -> Exchange:
+        """GET the coupons of some customers (by the API's ids) with the metadata of the calls that issued them.
+
+        Raises as `issue` does.
+        """
+        query = urlencode([*(("issuedToIds", one) for one in customer_ids), ("includeIssualDetails", "true")])
+        return await self._read(f"{DETAILS_PATH}?{query}")
+
+    async def read_details_of_codes(self, codes: Sequence[str]) -> Exchange:
+        """GET the coupons of some codes with the metadata of the calls that issued them. Raises as `issue` does."""
+        query = urlencode([*(("couponCodes", one) for one in codes), ("includeIssualDetails", "true")], quote_via=quote)
+        return await self._read(f"{DETAILS_PATH}?{query}")
+
+    async def read_customer_coupons(self, kind: str, value: str, *, offset: int = 0, limit: int = 100) -> Exchange:
+        """GET one page of a customer's coupons, newest first. Raises as `issue` does.
+
+        Args:
+            kind: `id`, `mobile`, `email` or `externalId`.
+            offset, limit: in coupons; at most 100 a page.
+        """
+        page = {_COUPONS_PARAMETER.get(kind, kind): value, "limit": limit, "offset": offset, "sort_order": "DESC"}
+        return await self._read(f"{CUSTOMER_COUPONS_PATH}?{urlencode(page, quote_via=quote)}")
+
+    async def revoke(self, *, request_id: str, series: int, codes: Sequence[str]) -> Exchange:
+        """Post one revocation of at most 50 codes of one series, never without codes: that would revoke them all.
+
+        Returns what was seen, whatever happens; raises as `issue` does.
+        """
+        if not codes or len(codes) > MOST_REVOKED:
+            raise ValueError(f"a revocation names 1 to {MOST_REVOKED} codes")
+        document: dict[str, object] = {"couponSeriesId": series, "couponCodes": list(codes)}
+        url = URL(self.base_url + REVOKE_PATH)
+        return await self._exchange(self._post_session, "POST", url, {_REQUEST_ID: request_id}, document)
 
     async def refresh_credentials(self, *, seen: str | None) -> bool:
         """Replace the token `seen`, which the API refused, by one new one however many callers wait for it.

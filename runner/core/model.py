@@ -115,6 +115,14 @@ class CallState(StrEnum):
     IN_DOUBT = "in_doubt"
 
 
+class Source(StrEnum):
+    """Who says what became of a call: its own answer, a later read of the API, or a person."""
+
+    ANSWER = "answer"
+    READ = "read"
+    PERSON = "person"
+
+
 class CallStart(NamedTuple):
     """A call about to be posted. It must be durable in the ledger before its first byte leaves."""
 

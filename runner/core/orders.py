@@ -21,6 +21,14 @@ ALLOWED: Mapping[CallState, frozenset[CallState]] = {
 """From a state to those that may follow. Leaving IN_DOUBT needs proof (a late answer is proof) or a person's recorded
 word; REFUSED becomes ISSUED when a later read finds the coupon."""
 
+ALLOWED_BY_READ: Mapping[CallState, frozenset[CallState]] = {
+    CallState.IN_DOUBT: frozenset({CallState.ISSUED, CallState.REFUSED, CallState.IN_DOUBT}),
+    CallState.REFUSED: frozenset({CallState.ISSUED}),
+    CallState.ISSUED: frozenset({CallState.ISSUED}),
+}
+"""What a read of the API, or a person's recorded word, may change of a call that nobody is posting any more: a part of
+a doubt is found and the rest stays in doubt; a coupon appears after the call was settled without it."""
+
 
 def missing_of(target: int, issued: int, held: int) -> int:
     """How many coupons may still be asked for: never below 0, never what is issued or in doubt."""

@@ -177,9 +177,18 @@ def test_a_transaction_that_fails_leaves_nothing(path: Path, keys: Path) -> None
 # ---------------------------------------------------------------- an older ledger
 
 
+FIRST_SCHEMA_LACKS = """
+DROP TABLE evidence;
+DROP TABLE api_facts;
+PRAGMA user_version = 1;
+"""
+"""What turns a ledger of today into one of version 1: every table, column and index that came later goes."""
+
+
 @pytest.fixture
 def older(path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> LedgerFile:
-    """A ledger of today, opened by a program whose schema is two versions ahead."""
+    """A ledger of version 1, opened by a program whose schema is two versions ahead."""
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 1)
     ledger = LedgerFile.create(path, key_folder=keys)
     with closing(ledger.connect()) as conn, transaction(conn):
         conn.execute(sa.insert(schema.orgs).values(id=1, key="acme", name="Acme"))
@@ -253,6 +262,24 @@ def test_a_ledger_too_old_to_migrate_is_refused(older: LedgerFile, keys: Path, m
     monkeypatch.setattr(migrations, "MIGRATIONS", {2: migrations.MIGRATIONS[2]})
     with pytest.raises(LedgerVersion, match="version in between"):
         LedgerFile.open(older.path, key_folder=keys)
+
+
+def test_the_first_schema_becomes_todays(path: Path, keys: Path) -> None:
+    """Every table and column that a new ledger has is there after the migration of an old one."""
+    new = LedgerFile.create(path.with_name("new.db"), key_folder=keys)
+    old = LedgerFile.create(path, key_folder=keys)
+    with closing(sqlite3.connect(old.path)) as conn:
+        conn.executescript(FIRST_SCHEMA_LACKS)
+    opened = LedgerFile.open(path, key_folder=keys)
+    with closing(new.connect()) as one, closing(opened.connect()) as other:
+        wanted, found = sa.inspect(one), sa.inspect(other)
+        assert set(found.get_table_names()) == set(wanted.get_table_names())
+        for table in wanted.get_table_names():
+            columns = {column["name"] for column in wanted.get_columns(table)}
+            assert {column["name"] for column in found.get_columns(table)} == columns, table
+            indexes = {index["name"] for index in wanted.get_indexes(table)}
+            assert {index["name"] for index in found.get_indexes(table)} == indexes, table
+        assert other.exec_driver_sql("PRAGMA user_version").scalar_one() == schema.SCHEMA_VERSION
 
 
 # ---------------------------------------------------------------- the door of errors

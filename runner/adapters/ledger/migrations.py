@@ -15,13 +15,20 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from runner.adapters.ledger import schema
 from runner.adapters.ledger.locks import OrgLock, ScopeLock
 from runner.errors import LedgerVersion, LockHeld
 
 Migration = Callable[[sa.Connection], None]
 
-MIGRATIONS: Mapping[int, Migration] = {}
-"""Version → what brings it to the next one. Empty while the first schema is today's."""
+
+def _to_2(conn: sa.Connection) -> None:
+    """Evidence of settled doubts, what is known of an API, and what came with them: new tables only."""
+    schema.metadata.create_all(conn)
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _to_2}
+"""Version → what brings it to the next one."""
 
 
 def migrate(

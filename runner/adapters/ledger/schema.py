@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Stored in `PRAGMA user_version`. An older ledger migrates on open after a backup; a newer one is refused."""
 
 metadata = sa.MetaData()
@@ -223,4 +223,31 @@ events = sa.Table(
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("body", sa.Text, nullable=False),  # JSON; keyed hashes instead of personal data
     sa.Column("hash", sa.LargeBinary, nullable=False),  # over the hash before it, seq, at and body
+)
+
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("order_id", sa.Integer, nullable=False),  # with `number`: the call that was settled or left in doubt
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),  # core.model.Source: read, person
+    sa.Column("method", sa.Text, nullable=False),  # metadata, window, word
+    sa.Column("verdict", sa.Text, nullable=False),  # the call's state afterwards
+    sa.Column("found", sa.Integer, nullable=False),  # coupons of the call that were seen or told
+    sa.Column("why", sa.Text, nullable=False),  # one sentence: the proof, or what it lacks
+    sa.Column("who", sa.Text),  # JSON: user, host and pid of a person's word
+    sa.Column("seen", sa.Text),  # erasable: JSON of what the reads showed
+)
+sa.Index("evidence_call", evidence.c.order_id, evidence.c.number)
+
+api_facts = sa.Table(
+    "api_facts",
+    metadata,
+    sa.Column("url", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),  # lag_seconds, skew_seconds, metadata_shown
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sqlite_with_rowid=False,
 )

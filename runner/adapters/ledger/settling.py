@@ -18,7 +18,7 @@ from runner.adapters.ledger import statements as sql
 from runner.adapters.ledger.merging import merge_persons
 from runner.core.keys import call_number, coupon_hash, name_hash
 from runner.core.merging import RESENT_REASON, CouponState, Seen, only_resent, settled_state, sort_coupons
-from runner.core.model import CallState, Reason, Settlement
+from runner.core.model import CallState, Reason, Settlement, Source
 from runner.errors import LedgerFailed
 
 
@@ -34,12 +34,15 @@ class Uneven(Exception):
     """Items of a batch meet in one row (one order, one coupon): it is applied again, one item at a time."""
 
 
-def settle(conn: sa.Connection, settlements: Sequence[Settlement], *, key: bytes, at: float) -> bytes:
+def settle(
+    conn: sa.Connection, settlements: Sequence[Settlement], *, key: bytes, at: float, by: Source = Source.ANSWER
+) -> bytes:
     """Move calls, orders and coupons.
 
     Args:
         key: the ledger's key, for the digests of coupons.
         at: seconds since the epoch, UTC: when the calls ended.
+        by: who says so; a read or a person may change what an answer may not.
 
     Returns:
         What the history records, as JSON: settlements as `statements.SETTLE_CALLS` reads them.
@@ -56,7 +59,7 @@ def settle(conn: sa.Connection, settlements: Sequence[Settlement], *, key: bytes
     seen = _look_for_coupons(conn, settlements, digests, known)
     told = describe(settlements, digests, seen=seen, known=known)
     payload = orjson.dumps(told.calls)
-    _write_calls(conn, payload.decode(), count, told.calls[0], at)
+    _write_calls(conn, payload.decode(), count, told.calls[0], at, by)
     if told.messages:
         conn.exec_driver_sql(sql.SETTLE_MESSAGES, (orjson.dumps(told.messages).decode(),))
     if told.coupons:
@@ -133,10 +136,11 @@ def describe(
     return Described(calls, messages, coupons, hashes, closings)
 
 
-def _write_calls(conn: sa.Connection, payload: str, count: int, first: Sequence[Any], at: float) -> None:
+def _write_calls(conn: sa.Connection, payload: str, count: int, first: Sequence[Any], at: float, by: Source) -> None:
     """Counters first: they need to know what each call held until now."""
     conn.exec_driver_sql(sql.SETTLE_ORDERS, (payload,))
-    if conn.exec_driver_sql(sql.SETTLE_CALLS, (payload, at)).rowcount != count:
+    statement = sql.SETTLE_CALLS if by is Source.ANSWER else sql.SETTLE_CALLS_BY_READ
+    if conn.exec_driver_sql(statement, (payload, at)).rowcount != count:
         if count > 1:
             raise Uneven  # one at a time shows which
         raise LedgerFailed(

@@ -8,17 +8,19 @@ Each WHERE guards the same transition that the core's table allows. Columns that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from runner.core.model import CallState
-from runner.core.orders import ALLOWED
+from runner.core.orders import ALLOWED, ALLOWED_BY_READ
 
 HASH_BYTES = 16
 
 
-def _allowed(state: str, following: str) -> str:
+def _allowed(state: str, following: str, table: Mapping[CallState, frozenset[CallState]]) -> str:
     """The guard of a transition, from the core's table."""
     branches = []
     for new in CallState:
-        before = sorted(old for old, follow in ALLOWED.items() if new in follow)
+        before = sorted(old for old, follow in table.items() if new in follow)
         if before:
             branches.append(f"WHEN '{new}' THEN {state} IN ({', '.join(repr(str(old)) for old in before)})")
     return f"CASE {following} {' '.join(branches)} ELSE 0 END"
@@ -64,9 +66,11 @@ FROM (
 WHERE orders.id = m.id
 """
 
-SETTLE_CALLS = f"""
-UPDATE calls SET state = m.state, held = m.held, known = known + m.new, ended = ?2, seconds = m.seconds,
-    http = m.http, code = m.code, class = m.class, scope = m.scope, codes = m.codes, message = NULL, flags = m.flags,
+# `ended` stays that of the first exchange: a later read is told by its evidence.
+_SETTLE = f"""
+UPDATE calls SET state = m.state, held = m.held, known = known + m.new, ended = coalesce(ended, ?2),
+    seconds = m.seconds, http = m.http, code = m.code, class = m.class, scope = m.scope, codes = m.codes,
+    message = NULL, flags = m.flags,
     request_id = m.request_id
 FROM (
     SELECT {at(0)} AS key, {at(14)} AS number, {at(1)} AS order_id, {at(2)} AS state,
@@ -76,8 +80,10 @@ FROM (
     FROM json_each(?1) AS j
 ) AS m
 WHERE calls.order_id = m.order_id AND calls.number = m.number AND calls.key = m.key
-    AND {_allowed("calls.state", "m.state")}
-"""
+    AND """
+
+SETTLE_CALLS = _SETTLE + _allowed("calls.state", "m.state", ALLOWED)
+SETTLE_CALLS_BY_READ = _SETTLE + _allowed("calls.state", "m.state", ALLOWED_BY_READ)
 
 # A message: [order, number, text]
 SETTLE_MESSAGES = f"""
