@@ -83,11 +83,12 @@ def _kills(seed: int, kills: int) -> Passed:
 
 
 def _property_files() -> list[str]:
-    """The test files with properties or long tests, those of the whole program first."""
+    """The test files with properties or long tests: first what only runs here, then those of the whole program."""
     long = re.compile(r"@given|RuleBasedState|mark\.soak")
-    files = [path for path in (ROOT / "tests").rglob("test_*.py") if long.search(path.read_text(encoding="utf-8"))]
+    texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")}
+    files = [path for path, text in texts.items() if long.search(text)]
     first = {"engine": 0, "app": 1, "adapters": 2}
-    ordered = sorted(files, key=lambda path: (first.get(path.parent.name, 3), path))
+    ordered = sorted(files, key=lambda path: ("mark.soak" not in texts[path], first.get(path.parent.name, 3), path))
     return [str(path.relative_to(ROOT)) for path in ordered]
 
 

@@ -7,6 +7,7 @@ from runner.sandbox.config import SandboxConfig, SandboxConfigError
 from runner.sandbox.configfile import load_config, parse_config
 from runner.sandbox.evidence import held_by_identifier, keys_seen_again, read_truth
 from runner.sandbox.faults import fault_names
+from runner.sandbox.openapi import describe
 from runner.sandbox.server import Sandbox, serve
 from runner.sandbox.truth import TruthError
 
@@ -15,6 +16,7 @@ __all__ = [
     "SandboxConfig",
     "SandboxConfigError",
     "TruthError",
+    "describe",
     "fault_names",
     "held_by_identifier",
     "keys_seen_again",

@@ -31,6 +31,7 @@ MESSAGES: dict[int, str] = {
     715: "The coupon is not valid for this organization",
     721: "Unable to issue coupon. Customer is invalid",
     722: "Unable to issue coupon",
+    742: "The customer has a coupon of a mutually exclusive series",
     748: "coupon service timed out",
     756: "seriesId is mandatory to set",
     4001: "Service is temporarily unavailable",

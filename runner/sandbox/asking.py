@@ -15,7 +15,8 @@ from runner.sandbox.answers import COUNT_ABOVE_ZERO, Answer, error_answer, gatew
 ISSUE_PATH = "/v2/coupon/issue/multiple"
 MOST_COUPONS = 500
 IDENTIFIERS = ("mobile", "email", "externalId", "id")
-_METADATA_LENGTHS = {"sourceType": 50, "sourceId": 50, "sourceActivity": 50, "notes": 250, "reason": 250}
+METADATA_LENGTHS = {"sourceType": 50, "sourceId": 50, "sourceActivity": 50, "notes": 250, "reason": 250}
+"""What metadata may hold, with the most characters of each."""
 
 
 @dataclass(slots=True)
@@ -48,9 +49,8 @@ def read_ask(raw: bytes, request_id: str | None) -> Ask:
     if not isinstance(body, dict):
         ask.refusal = _bad("JSON parse error: the body is no object")
         return ask
-    ask.refusal = _metadata(ask, body) or _customer(ask, body) or _series(ask, body) or _count(ask, body)
-    if ask.refusal is None and not ask.kind:
-        ask.refusal = error_answer(701)
+    unreadable = _metadata(ask, body) or _customer(ask, body) or _series(ask, body) or _count(ask, body)
+    ask.refusal = unreadable or _codes(ask, body)
     return ask
 
 
@@ -70,6 +70,29 @@ def well_formed(kind: str, value: str) -> bool:
     return 0 < len(value) <= 255 and value == value.strip()
 
 
+def as_whole(value: object) -> int | None:
+    """A value of JSON as a whole number that the API could keep (64 bits, signed; 2.0 is 2); ``None`` for any other."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if -(2**63) < value < 2**63 else None
+
+
+def read_customer(customer: object) -> tuple[str, str] | str:
+    """The identifier of a ``customer`` object as (kind, value), both empty when it names nobody; else what is wrong."""
+    if customer is None or customer == {}:
+        return "", ""
+    if not isinstance(customer, dict) or len(customer) != 1 or next(iter(customer)) not in IDENTIFIERS:
+        return "customer must hold exactly one of mobile, email, externalId"
+    ((kind, value),) = customer.items()
+    if kind == "id" and (number := as_whole(value)) is not None:
+        value = str(number)
+    if not isinstance(value, str):
+        return f"customer.{kind} must be text"
+    return (kind, canonical(kind, value)) if well_formed(kind, value) else ("", "")
+
+
 def _bad(message: str) -> Answer:
     return gateway_json(400, "Bad Request", ISSUE_PATH, message)
 
@@ -81,52 +104,51 @@ def _metadata(ask: Ask, body: dict[str, Any]) -> Answer | None:
     if not isinstance(metadata, dict):
         return _bad("metadata must be an object")
     for name, value in metadata.items():
-        if name not in _METADATA_LENGTHS:
+        if name not in METADATA_LENGTHS:
             return _bad(f"metadata.{name} is not known")
-        if not isinstance(value, str) or len(value) > _METADATA_LENGTHS[name]:
-            return _bad(f"metadata.{name} must be text of at most {_METADATA_LENGTHS[name]} characters")
+        if not isinstance(value, str) or len(value) > METADATA_LENGTHS[name]:
+            return _bad(f"metadata.{name} must be text of at most {METADATA_LENGTHS[name]} characters")
     ask.metadata = metadata
     ask.source_id = metadata.get("sourceId")
     return None
 
 
 def _customer(ask: Ask, body: dict[str, Any]) -> Answer | None:
-    customer = body.get("customer")
-    if customer is None or customer == {}:
-        return None  # told after series and count, as 701
-    if not isinstance(customer, dict) or len(customer) != 1 or next(iter(customer)) not in IDENTIFIERS:
-        return _bad("customer must hold exactly one of mobile, email, externalId")
-    ((kind, value),) = customer.items()
-    if kind == "id" and isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        return _bad(f"customer.{kind} must be text")
-    if well_formed(kind, value):
-        ask.kind, ask.value = kind, canonical(kind, value)
-    return None  # one that is not well formed names nobody: 701
+    found = read_customer(body.get("customer"))
+    if isinstance(found, str):
+        return _bad(found)
+    ask.kind, ask.value = found  # one that names nobody is told after series and count, as 701
+    return None
 
 
 def _series(ask: Ask, body: dict[str, Any]) -> Answer | None:
     series = body.get("seriesId")
     if series is None:
-        return error_answer(756)
-    if isinstance(series, bool) or not isinstance(series, int):
+        return None  # told after what cannot be meant, as 756
+    found = as_whole(series)
+    if found is None:
         return _bad("seriesId must be one integer")
-    if not 0 < series < 2**53:
-        return error_answer(707)
-    ask.series_id = series
+    ask.series_id = found
     return None
 
 
 def _count(ask: Ask, body: dict[str, Any]) -> Answer | None:
-    count = body.get("count", 1)
-    if count is None:
-        return None
-    if isinstance(count, bool) or not isinstance(count, int):
+    count = body.get("count")
+    found = 1 if count is None else as_whole(count)
+    if found is None:
         return _bad("count must be an integer")
-    if count == 0:
-        return error_answer(756, COUNT_ABOVE_ZERO)
-    if not 1 <= count <= MOST_COUPONS:
-        return error_answer(677)
-    ask.count = count
+    ask.count = found
     return None
+
+
+def _codes(ask: Ask, body: dict[str, Any]) -> Answer | None:
+    """What can be meant and is refused with a code."""
+    if body.get("seriesId") is None:
+        return error_answer(756)
+    if not 0 < ask.series_id < 2**53:
+        return error_answer(707)
+    if ask.count == 0:
+        return error_answer(756, COUNT_ABOVE_ZERO)
+    if not 1 <= ask.count <= MOST_COUPONS:
+        return error_answer(677)
+    return None if ask.kind else error_answer(701)

@@ -44,9 +44,11 @@ class Gate:
         """A new token for a key and a secret. It lasts ``ttl_seconds``; no refresh token exists."""
         try:
             body = orjson.loads(raw)
-            key, secret = str(body["key"]), str(body["secret"])
+            key, secret = body["key"], body["secret"]
         except (orjson.JSONDecodeError, KeyError, TypeError):
-            return gateway_json(400, "Bad Request", "/v3/oauth/token/generate", "key and secret are needed")
+            key, secret = None, None
+        if not isinstance(key, str) or not isinstance(secret, str):
+            return gateway_json(400, "Bad Request", "/v3/oauth/token/generate", "key and secret are needed, as texts")
         wanted = (self._config.key, self._config.secret)
         if wanted[0] and not (_same(key, wanted[0]) and _same(secret, wanted[1])):
             return _no_token()

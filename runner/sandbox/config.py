@@ -38,13 +38,24 @@ class SeriesConfig:
     """Uploaded series: how many codes were uploaded (−1: a million)."""
     max_create: int = -1
     """Generated and generic series: how many coupons may ever be created."""
+    issued_before: int = 0
+    """Coupons that the series had issued before this truth began: told in ``numIssued``, and gone from its stock."""
     max_per_customer: int = -1
     allow_multiple: bool = True
     resend_existing: bool = False
     """A customer who holds a coupon gets that one again, and the answer calls it a success."""
     min_days: int = -1
     """Least days between two issues to one customer."""
+    excludes: tuple[int, ...] = ()
+    """Series that exclude this one: who holds a coupon of theirs gets none of this."""
+    excluded_code: int = 742
+    """What such a customer is answered (inferred)."""
     valid_till: datetime | None = None
+    expiry_type: str = "SERIES_EXPIRY"
+    """Told, and nothing follows from it here; the same for the next three."""
+    expiry_value: int = 0
+    fixed_expiry: datetime | None = None
+    campaign_id: int = 0
     external: bool = False
     exhausted_code: int = 5001
     """What an exhausted series answers (inferred: undocumented)."""

@@ -24,17 +24,36 @@ from runner.sandbox.faults import GROUPS, parse_fault
 from runner.sandbox.tables import Table
 
 
-def load_config(path: Path | None) -> SandboxConfig:
-    """Read a file; ``None`` gives the defaults. Raises ``SandboxConfigError`` with every problem found."""
-    if path is None:
+def load_config(path: Path | None, *, beneath: Mapping[str, Any] | None = None) -> SandboxConfig:
+    """Read a file; ``None`` gives the defaults. Raises ``SandboxConfigError`` with every problem found.
+
+    ``beneath``: settings that come from elsewhere. What the file says wins, key by key, also within a series.
+    """
+    data = {} if path is None else _read(path)
+    if path is None and not beneath:
         return SandboxConfig()
+    return parse_config(_over(data, beneath or {}), file=str(path or "settings"))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SandboxConfigError([f"{path}: cannot be read ({error.strerror}); check the path"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SandboxConfigError([f"{path}: is not valid TOML: {error}; mend that place"]) from error
-    return parse_config(data, file=str(path))
+
+
+def _over(data: Mapping[str, Any], beneath: Mapping[str, Any]) -> dict[str, Any]:
+    """Both in one; series with the same number become one table."""
+    own = data.get("series", [])
+    if not isinstance(own, list) or not all(isinstance(one, dict) for one in own):
+        return {**beneath, **data}  # told as a problem of the file
+    under = {one.get("id"): one for one in beneath.get("series", ())}
+    named = {one.get("id") for one in own}
+    series = [{**under.get(one.get("id"), {}), **one} for one in own]
+    series += [one for number, one in under.items() if number not in named]
+    return {**beneath, **data, "series": series}
 
 
 def parse_config(data: Mapping[str, Any], *, file: str = "sandbox configuration") -> SandboxConfig:
@@ -89,11 +108,18 @@ def _series(table: Table, base: SeriesConfig, *, named: bool) -> SeriesConfig:
         code=table.text("code", base.code),
         stock=table.integer("stock", base.stock, least=-1),
         max_create=table.integer("max_create", base.max_create, least=-1),
+        issued_before=table.integer("issued_before", base.issued_before, least=0),
         max_per_customer=table.integer("max_per_customer", base.max_per_customer, least=-1),
         allow_multiple=table.flag("allow_multiple", base.allow_multiple),
         resend_existing=table.flag("resend_existing", base.resend_existing),
         min_days=table.integer("min_days", base.min_days, least=-1),
+        excludes=table.integers("excludes") or base.excludes,
+        excluded_code=table.integer("excluded_code", base.excluded_code, least=1),
         valid_till=valid_till or base.valid_till,
+        expiry_type=table.text("expiry_type", base.expiry_type),
+        expiry_value=table.integer("expiry_value", base.expiry_value, least=0),
+        fixed_expiry=table.moment("fixed_expiry") or base.fixed_expiry,
+        campaign_id=table.integer("campaign_id", base.campaign_id, least=-1),
         external=table.flag("external", base.external),
         exhausted_code=table.integer("exhausted_code", base.exhausted_code, least=1),
         partial_in=cast(

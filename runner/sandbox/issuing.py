@@ -84,7 +84,7 @@ def room_for(series: SeriesConfig, count: int, *, held: int, newest_ms: int, iss
 def stock_left(series: SeriesConfig, issued: int) -> int | None:
     """Coupons that a series can still give; ``None`` = without end."""
     most = series.stock if series.kind == "uploaded" else series.max_create
-    return None if most < 0 else max(0, most - issued)
+    return None if most < 0 else max(0, most - series.issued_before - issued)
 
 
 class Issuer:
@@ -187,6 +187,8 @@ class Issuer:
         customer_id = self._catalogue.find_or_create(ask.kind, ask.value)
         if customer_id is None:
             return 0, 0, error_body(701)
+        if any(self._truth.held(customer_id, other)[0] for other in series.excludes):
+            return 0, 0, error_body(series.excluded_code)
         held, newest_ms = self._truth.held(customer_id, ask.series_id) if series.looks_at_holdings else (0, 0)
         if series.resend_existing and held:
             again = self._truth.held_coupons(customer_id, ask.series_id, ask.count)

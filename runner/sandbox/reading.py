@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import orjson
 
 from runner.sandbox.answers import Answer, entry, error_answer, gateway_json, message_for
-from runner.sandbox.asking import IDENTIFIERS, canonical, well_formed
+from runner.sandbox.asking import IDENTIFIERS, as_whole, canonical, read_customer, well_formed
 from runner.sandbox.catalogue import Catalogue
 from runner.sandbox.config import SandboxConfig, SeriesConfig
 from runner.sandbox.issuing import stock_left, whole
@@ -40,9 +41,9 @@ class Reader:
 
     def series(self, query: Query) -> Answer:
         """``GET /v2/coupon/series?ids=1&ids=2``; without ids, all that are named or were issued from."""
-        try:
-            ids = [int(part) for value in query.get("ids", ()) for part in value.split(",")]
-        except ValueError:
+        found = [_whole(part) for value in query.get("ids", ()) for part in value.split(",")]
+        ids = [one for one in found if one is not None]
+        if len(ids) < len(found):
             return gateway_json(400, "Bad Request", "/v2/coupon/series", "ids must be integers")
         if not ids:
             ids = sorted({*self._config.series, *self._truth.series_ids()})
@@ -52,12 +53,13 @@ class Reader:
 
     def _series_entity(self, series_id: int) -> dict[str, Any]:
         series = self._catalogue.series(series_id)
-        issued = self._truth.series_issued(series_id)
+        new = self._truth.series_issued(series_id)
+        issued = series.issued_before + new
         uploaded = 0 if series.kind != "uploaded" else series.stock if series.stock >= 0 else _UPLOADED
         return {
             "id": series_id,
             "orgId": self._config.org_id,
-            "campaignId": 0,
+            "campaignId": series.campaign_id,
             "description": series.description or f"Series {series_id}",
             "discountType": series.discount_type,
             "discountValue": whole(series.discount_value),
@@ -65,16 +67,16 @@ class Reader:
             "maxCreate": -1 if series.kind == "uploaded" else series.max_create,
             "numIssued": issued,
             "numUploadedTotal": uploaded,
-            "numUploadedNonIssued": max(0, uploaded - issued) if stock_left(series, issued) != 0 else 0,
+            "numUploadedNonIssued": max(0, uploaded - issued) if stock_left(series, new) != 0 else 0,
             "isMultipleVouchersPerUserAllowed": series.allow_multiple,
             "maxVouchersPerUser": series.max_per_customer,
             "minDaysBetweenVouchers": series.min_days,
             "doNotResendExistingVoucher": not series.resend_existing,
-            "mutualExclusiveSeriesIds": "[-1]",
+            "mutualExclusiveSeriesIds": f"[{','.join(map(str, series.excludes or (-1,)))}]",
             "validTillDate": _valid_till(series),
-            "expiryStrategyType": "SERIES_EXPIRY",
-            "expiryStrategyValue": 0,
-            "fixedExpiryDate": None,
+            "expiryStrategyType": series.expiry_type,
+            "expiryStrategyValue": series.expiry_value,
+            "fixedExpiryDate": None if series.fixed_expiry is None else int(series.fixed_expiry.timestamp() * 1000),
             "externalIssual": series.external,
             "smsTemplate": "",
             "isSMSDisabled": True,
@@ -83,7 +85,7 @@ class Reader:
     def lookup(self, query: Query) -> Answer:
         """``GET /v2/customers/lookup``: a customer's id; 8015 when there is none."""
         kind, value = _one(query, "identifierName"), _one(query, "identifierValue")
-        if kind not in IDENTIFIERS or not value:
+        if kind not in IDENTIFIERS or not value or _repeated(query, "identifierName", "identifierValue", "source"):
             return gateway_json(400, "Bad Request", "/v2/customers/lookup", "identifierName and identifierValue")
         found = self._find(kind, value)
         return error_answer(8015) if found is None else Answer({"entity": found, "warnings": []})
@@ -98,21 +100,27 @@ class Reader:
         """``GET /v2/coupon``: code, series, end and the call's metadata; no coupon id, as documented."""
         rows: list[tuple[str, int, int, str | None]] = []
         asked = False
+        wanted = _one(query, "includeIssualDetails", "false")
+        if wanted not in ("true", "false") or _repeated(query, "includeIssualDetails"):
+            return gateway_json(400, "Bad Request", "/v2/coupon", "includeIssualDetails must be true or false")
         for column in ("issuedToIds", "couponIds", "couponCodes"):
-            texts = [part.strip() for value in query.get(column, ()) for part in value.split(",") if part.strip()]
+            texts = [part.strip() for value in query.get(column, ()) for part in value.split(",")]
             if not texts:
                 continue
             asked = True
-            if column == "issuedToIds" and self._config.reading.ignore_issued_to_ids:
-                continue
             if column != "couponCodes" and not all(well_formed("id", one) for one in texts):
                 return gateway_json(400, "Bad Request", "/v2/coupon", f"{column} must be integers")
+            if "" in query[column]:
+                return gateway_json(400, "Bad Request", "/v2/coupon", f"{column} must not be empty")
+            if column == "issuedToIds" and self._config.reading.ignore_issued_to_ids:
+                continue
             values: list[int] | list[str] = texts if column == "couponCodes" else [int(one) for one in texts]
             rows += self._truth.coupons_where(column, values, self._until_ms())
         if not asked:
             return gateway_json(400, "Bad Request", "/v2/coupon", "couponIds, couponCodes or issuedToIds is needed")
-        details = _one(query, "includeIssualDetails").lower() == "true"
-        return Answer({"data": [self._detail(*row, details=details) for row in rows], "errors": [], "warnings": []})
+        return Answer(
+            {"data": [self._detail(*row, details=wanted == "true") for row in rows], "errors": [], "warnings": []}
+        )
 
     def _detail(self, code: str, series_id: int, _made: int, metadata: str | None, *, details: bool) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -128,23 +136,25 @@ class Reader:
 
     def customer_coupons(self, query: Query) -> Answer:
         """``GET /v2/customers/coupons``: pages of a customer's coupons, newest first unless asked otherwise."""
-        named = [(kind, _one(query, name)) for name, kind in _PARAMETERS.items() if _one(query, name)]
+        named = [(kind, value) for name, kind in _PARAMETERS.items() for value in query.get(name, ())]
         most = self._config.reading.page_limit
-        try:
-            limit, offset = int(_one(query, "limit") or most), int(_one(query, "offset") or 0)
-        except ValueError:
-            limit, offset = 0, 0
-        if len(named) != 1 or limit < 1 or not 0 <= offset < 2**53:
-            return gateway_json(
-                400, "Bad Request", "/v2/customers/coupons", "one identifier, limit from 1, offset from 0"
-            )
+        limit, offset = _whole(_one(query, "limit", str(most))), _whole(_one(query, "offset", "0"))
+        order = _one(query, "sort_order", "DESC")
+        problem = ""
+        if len(named) != 1 or not named[0][1]:
+            problem = "exactly one of id, mobile, email, external_Id is needed"
+        elif limit is None or limit < 1 or offset is None or offset < 0:
+            problem = "limit is a whole number from 1, offset from 0"
+        elif order not in ("ASC", "DESC") or _repeated(query, "limit", "offset", "sort_order"):
+            problem = "sort_order is ASC or DESC; limit, offset and sort_order are given once"
+        if problem or limit is None or offset is None:
+            return gateway_json(400, "Bad Request", "/v2/customers/coupons", problem)
         limit = min(limit, most)
         found = self._find(*named[0])
         if found is None:
             return error_answer(8015)
-        newest_first = _one(query, "sort_order").upper() != "ASC"
         total, rows = self._truth.page_of_coupons(
-            found, before_ms=self._until_ms(), limit=limit, offset=offset, newest_first=newest_first
+            found, before_ms=self._until_ms(), limit=limit, offset=offset, newest_first=order == "DESC"
         )
         coupons = [
             {
@@ -171,12 +181,14 @@ class Reader:
             body = orjson.loads(raw)
         except orjson.JSONDecodeError:
             body = None
-        series_id = body.get("couponSeriesId") if isinstance(body, dict) else None
-        if not isinstance(body, dict) or not isinstance(series_id, int) or isinstance(series_id, bool):
+        series_id = as_whole(body.get("couponSeriesId")) if isinstance(body, dict) else None
+        if not isinstance(body, dict) or series_id is None:
             return gateway_json(400, "Bad Request", "/v2/coupon/revoke", "couponSeriesId must be an integer")
-        codes = body.get("couponCodes")
-        if codes is None and isinstance(body.get("customer"), dict):
-            return self._revoke_all(series_id, body["customer"])
+        codes, customer = body.get("couponCodes"), read_customer(body.get("customer"))
+        if isinstance(customer, str):
+            return gateway_json(400, "Bad Request", "/v2/coupon/revoke", customer)
+        if codes is None and body.get("customer") is not None:
+            return self._revoke_all(series_id, *customer)
         if not isinstance(codes, list) or not codes or not all(isinstance(code, str) for code in codes):
             return gateway_json(400, "Bad Request", "/v2/coupon/revoke", "couponCodes must be a list of texts")
         if len(codes) > MOST_REVOKED:
@@ -204,12 +216,9 @@ class Reader:
             return 660, None
         return (711, None) if redeemed else (0, (coupon_id, owner))
 
-    def _revoke_all(self, series_id: int, customer: dict[str, Any]) -> Answer:
+    def _revoke_all(self, series_id: int, kind: str, value: str) -> Answer:
         self._truth.take_turn("revokes_without_codes")
-        kind, value = next(iter(customer.items()), ("", ""))
-        owner = None
-        if kind in IDENTIFIERS and well_formed(kind, str(value)):
-            owner = self._truth.find_customer(kind, canonical(kind, str(value)))
+        owner = self._truth.find_customer(kind, value) if kind else None
         if owner is None:
             return error_answer(701)
         with self._truth.transaction():
@@ -235,9 +244,18 @@ def _revoked(total: int, revoked: list[dict[str, Any]], failed: dict[int, list[s
     return Answer({"entity": entity, "warnings": [], "errors": []})
 
 
-def _one(query: Query, name: str) -> str:
+def _one(query: Query, name: str, default: str = "") -> str:
     values = query.get(name, ())
-    return values[0] if values else ""
+    return values[0] if values else default
+
+
+def _repeated(query: Query, *names: str) -> bool:
+    return any(len(query.get(name, ())) > 1 for name in names)
+
+
+def _whole(text: str) -> int | None:
+    """A whole number of at most 64 bits, plainly written; ``None`` for anything else."""
+    return as_whole(int(text)) if re.fullmatch(r"-?[0-9]{1,19}", text) else None
 
 
 def _valid_till(series: SeriesConfig) -> str:

@@ -24,6 +24,7 @@ from runner.sandbox.config import SandboxConfig, Script
 from runner.sandbox.damage import replaced
 from runner.sandbox.evidence import read_truth
 from runner.sandbox.issuing import Issuer
+from runner.sandbox.openapi import OPENAPI_PATH, describe
 from runner.sandbox.picking import Picker
 from runner.sandbox.reading import Reader
 from runner.sandbox.truth import Truth
@@ -33,6 +34,10 @@ REQUEST_ID = "X-CAP-REQUEST-ID"
 TOKEN_PATH = "/v3/oauth/token/generate"  # noqa: S105 - a path
 REVOKE_PATH = "/v2/coupon/revoke"
 _READS = ("/v2/coupon/series", "/v2/customers/lookup", "/v2/coupon", "/v2/customers/coupons")
+_METHODS = {
+    **dict.fromkeys((ISSUE_PATH, TOKEN_PATH, REVOKE_PATH, "/_redeem"), "POST"),
+    **dict.fromkeys((*_READS, "/_truth", OPENAPI_PATH), "GET"),
+}
 
 
 class _Service:
@@ -51,6 +56,7 @@ class _Service:
         self.truth = Truth(truth_path, seed=seed, code_prefix=code_prefix)
         self.config = config
         self.clock = clock
+        self.description = describe(config, chaos=chaos)
         self.stopping = asyncio.Event()
         catalogue = Catalogue(self.truth, config)
         self.picker = Picker(self.truth, config, seed=seed, chaos=chaos)
@@ -102,9 +108,7 @@ class _Service:
             script = self.config.revoking_answers
             refusal = self._entry(request, path, body=True)
         else:
-            known = path in self._reads or path in (TOKEN_PATH, REVOKE_PATH, ISSUE_PATH)
-            status, error = (405, "Method Not Allowed") if known else (404, "Not Found")
-            refusal = gateway_json(status, error, path)
+            refusal = _no_such(path)
         fault = None if refusal else self.picker.turn(f"{request.method} {path}", script, repeat)
         answer = refusal
         raw = await request.read()
@@ -152,10 +156,33 @@ class _Service:
             loop = asyncio.get_running_loop()
             evidence = await loop.run_in_executor(None, lambda: read_truth(self.truth.path, summary=summary))
             return response_of(Answer(evidence))
+        if path == OPENAPI_PATH and request.method == "GET":
+            return response_of(Answer(self.description))
         if path == "/_redeem" and request.method == "POST":
-            codes = orjson.loads(await request.read())["couponCodes"]
+            codes = _texts(await request.read(), "couponCodes")
+            if codes is None:
+                return response_of(gateway_json(400, "Bad Request", path, "couponCodes must be a list of texts"))
             return response_of(Answer({"redeemed": self.truth.redeem(codes, int(self.clock() * 1000))}))
-        return response_of(gateway_json(404, "Not Found", path))
+        return response_of(_no_such(path))
+
+
+def _no_such(path: str) -> Answer:
+    """404, or 405 when the address is there for another method."""
+    if path not in _METHODS:
+        return gateway_json(404, "Not Found", path)
+    answer = gateway_json(405, "Method Not Allowed", path)
+    answer.headers["Allow"] = _METHODS[path]
+    return answer
+
+
+def _texts(raw: bytes, name: str) -> list[str] | None:
+    """The list of texts under a name in a JSON object; ``None`` when there is none."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    found = body.get(name) if isinstance(body, dict) else None
+    return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else None
 
 
 class Sandbox:

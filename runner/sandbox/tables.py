@@ -65,6 +65,14 @@ class Table:
             return default
         return value
 
+    def integers(self, key: str) -> tuple[int, ...]:
+        value = self.take(key)
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(isinstance(one, int) and not isinstance(one, bool) and 0 < one < 2**53 for one in values):
+            self.problem(key, f"must be a list of whole numbers, such as [415446, 535521], not {value!r}")
+            return ()
+        return tuple(values)
+
     def number(self, key: str, default: float, *, most: float = 1e9) -> float:
         value = self.take(key)
         if value is None:

@@ -15,7 +15,8 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from runner.sandbox import Sandbox, parse_config, read_truth
+from runner.sandbox import Sandbox, describe, parse_config, read_truth
+from tests.sandbox.described import Described
 
 ISSUE = "/v2/coupon/issue/multiple"
 JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -51,11 +52,12 @@ class Clock:
 
 @dataclass
 class Client:
-    """A plain client that follows nothing and repeats nothing."""
+    """A plain client that follows nothing, repeats nothing, and holds every answer against the OpenAPI page."""
 
     sandbox: Sandbox
     clock: Clock
     url: str = ""
+    page: Described = field(default_factory=lambda: Described(describe()))
     keys: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def send(self, method: str, path: str, body: Any = None, *, timeout: float = 5, **headers: str) -> Reply:
@@ -65,9 +67,11 @@ class Client:
         try:
             connection.request(method, path, raw, named)
             response = connection.getresponse()
-            return Reply(response.status, dict(response.getheaders()), response.read())
+            reply = Reply(response.status, dict(response.getheaders()), response.read())
         finally:
             connection.close()
+        assert self.page.problem(method, path, reply.status, reply.headers, reply.raw) is None
+        return reply
 
     def get(self, path: str, query: Any = (), **headers: Any) -> Reply:
         return self.send("GET", f"{path}?{urlencode(query)}", **headers)
@@ -124,11 +128,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
         sandbox = Sandbox(
             truth_path=options.pop("truth_path", tmp_path / "truth.db"),
             config=parse_config(config or {}),
-            clock=clock,
-            **options,
+            **({"clock": clock} | options),
         )
         running.append(sandbox)
-        return Client(sandbox, clock, sandbox.start_in_thread())
+        page = Described(describe(sandbox.config, chaos=sandbox.chaos))
+        return Client(sandbox, clock, sandbox.start_in_thread(), page)
 
     yield make
     for sandbox in running:

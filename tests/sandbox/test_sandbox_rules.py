@@ -214,3 +214,28 @@ def test_unknown_paths_are_404_and_wrong_methods_405(start):
     client = start()
     assert client.get("/v2/elsewhere").status == 404
     assert client.get(ISSUE).status == 405
+
+
+def test_a_series_that_is_excluded_by_another_gives_nothing_to_its_holders(start):
+    """Whoever holds the other one's coupon is refused, until that is revoked; others are not touched."""
+    client = start({"series": [{"id": 1}, {"id": 2, "excludes": [1, 7]}]})
+    code = client.issue(1).json["coupons"][0]["code"]
+    assert client.issue(2).codes == [742]
+    assert client.issue(2, 1, OTHER).codes == []
+    assert client.issue(1).codes == [], "it excludes in one direction"
+    told = client.get("/v2/coupon/series", [("ids", 1), ("ids", 2)]).json["entity"]
+    assert [series["mutualExclusiveSeriesIds"] for series in told] == ["[-1]", "[1,7]"]
+    client.send("POST", "/v2/coupon/revoke", {"couponSeriesId": 1, "couponCodes": [code]})
+    assert client.issue(2).codes == [742], "one coupon of series 1 is still held"
+
+
+@pytest.mark.parametrize(
+    ("series", "name"), [({"max_create": 10}, "maxCreate"), ({"kind": "uploaded", "stock": 10}, "numUploadedTotal")]
+)
+def test_what_a_series_issued_before_is_gone_from_its_stock(start, series, name):
+    """Seven of ten are gone: three are left, and the settings say so."""
+    client = start({"series": [{"id": 1, "issued_before": 7} | series]})
+    assert client.issue(1, 5).json["successCount"] == 3
+    (told,) = client.get("/v2/coupon/series", {"ids": 1}).json["entity"]
+    assert (told[name], told["numIssued"], told["numUploadedNonIssued"]) == (10, 10, 0)
+    assert client.issue(1).codes == [5001]
