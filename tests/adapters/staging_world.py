@@ -9,7 +9,8 @@ from typing import Any
 
 from runner.adapters.ledger.files import LedgerFile, transaction
 from runner.adapters.ledger.scopes import Frozen, create_org, freeze_scope
-from runner.adapters.ledger.staging import Campaign, NewRun, Staging
+from runner.adapters.ledger.staged import Campaign, NewRun
+from runner.adapters.ledger.staging import Staging
 from runner.core.keys import name_hash, scope_key
 from runner.core.model import Identifier, Kind, Place, Problem, Ref, RejectedRow, Row
 from runner.core.planning import Duplicates, Overlap, Plan

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from runner.adapters.ledger.deciding import Deciding
 from runner.adapters.ledger.files import LedgerFile, transaction
-from runner.adapters.ledger.staging import EXAMPLES, PlanChanged, Staging
+from runner.adapters.ledger.staged import EXAMPLES, PlanChanged
+from runner.adapters.ledger.staging import Staging
 from runner.core.model import Kind, Ref, RejectedRow, Row
 from runner.core.planning import Duplicates, Overlap
 from tests.adapters.staging_world import OTHER_SERIES, SERIES, World, rejected_row, row
@@ -334,17 +336,17 @@ def test_planning_twice_gives_the_same_plan(world: World):
 def test_planning_holds_no_write_lock_on_the_ledger(world: World, monkeypatch: pytest.MonkeyPatch):
     """Another campaign's live run writes while a large file is compared."""
     written = []
-    decide_batch = Staging._decide_batch
+    decide_batch = Deciding._decide_batch
 
-    def meanwhile(self: Staging, *args: object) -> int:
+    def meanwhile(self: Deciding, *args: object) -> None:
         with closing(world.file.connect()) as other:
             other.exec_driver_sql("PRAGMA busy_timeout = 0")
             with transaction(other):
                 other.exec_driver_sql("UPDATE meta SET value = value")
             written.append(True)
-        return decide_batch(self, *args)  # type: ignore[arg-type]  # passes on what it was given
+        decide_batch(self, *args)  # type: ignore[arg-type]  # passes on what it was given
 
-    monkeypatch.setattr(Staging, "_decide_batch", meanwhile)
+    monkeypatch.setattr(Deciding, "_decide_batch", meanwhile)
     world.load(_rows(LIST))
     assert written
 
@@ -373,14 +375,14 @@ def test_nothing_is_in_the_ledger_before_it_is_loaded(world: World):
 KILLED_WHILE_LOADING = """
 import os, signal, sys
 from pathlib import Path
-from runner.adapters.ledger import staging
+from runner.adapters.ledger import loading
 from runner.adapters.ledger.files import LedgerFile
 from tests.adapters.staging_world import World, row
 
 world = World(Path(sys.argv[1]))
 world.load([row(2, "m1")])
 at = int(sys.argv[2])
-statements = list(staging.LOADING)
+statements = list(loading.LOADING)
 assert at < len(statements)
 
 def kill(*_):
@@ -394,7 +396,7 @@ def watched(self, *, readonly=False):
     return connection
 LedgerFile.connect = watched
 statements.insert(at + 1, "SELECT kill_now()")
-staging.LOADING = tuple(statements)
+loading.LOADING = tuple(statements)
 world.load([row(2, "m1", count=9), row(3, "m2")])
 print("survived")
 """
@@ -466,7 +468,7 @@ def _peak_of(folder: Path, rows: int) -> int:
 
 def test_several_batches_of_clusters_are_decided_like_one(world: World, monkeypatch: pytest.MonkeyPatch):
     """People and orders get their numbers over all batches."""
-    monkeypatch.setattr("runner.adapters.ledger.staging.BATCH", 2)
+    monkeypatch.setattr("runner.adapters.ledger.deciding.BATCH", 2)
     rows = _rows(["m1 e1", "m2", "e1", "m3", "m4 e4", "m5", "m2"])
     plan = world.load(rows)
     assert (plan.orders, plan.duplicate_rows, plan.missing) == (5, 2, 10)

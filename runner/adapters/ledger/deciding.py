@@ -1,0 +1,163 @@
+# ruff: noqa: S608 — put together from fixed texts of this module; every value is a parameter
+"""From staged rows to decided orders and lines: cluster by cluster, against the ledger as it is at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+
+import sqlalchemy as sa
+
+from runner.adapters.ledger.known_orders import KnownOrders
+from runner.adapters.ledger.staged import EXAMPLES, Campaign, as_json
+from runner.core.keys import order_key
+from runner.core.model import Kind
+from runner.core.planning import (
+    Decisions,
+    Duplicates,
+    LineRole,
+    Overlap,
+    OverlapSeen,
+    PlannedOrder,
+    StagedRow,
+    decide,
+)
+
+BATCH = 1_000
+"""Clusters decided together: their people and orders are looked up in one query each."""
+
+
+class Deciding:
+    """One plan in the making. `digest` stands for every order, its target and what is missing, in whatever order."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        key: bytes,
+        campaign: Campaign,
+        ledger: KnownOrders,
+        *,
+        identify_by: Sequence[Kind],
+        duplicates: Duplicates,
+        overlap: Overlap,
+    ) -> None:
+        self._connection = connection
+        self._key = key
+        self._campaign = campaign
+        self._ledger = ledger
+        self._identify_by = identify_by
+        self._duplicates = duplicates
+        self._overlap = overlap
+        self._people = 0
+        self._orders = 0
+        self._overlapping: dict[str, int] = {}
+        self._overlapping_rows: dict[str, list[int]] = {}
+        self.digest = 0
+
+    def decide_all(self, clusters: Iterable[list[StagedRow]]) -> None:
+        """Decide all clusters, and write down in the temporary tables what became of them."""
+        batch: list[list[StagedRow]] = []
+        for cluster in clusters:
+            batch.append(cluster)
+            if len(batch) >= BATCH:
+                self._decide_batch(batch)
+                batch = []
+        if batch:
+            self._decide_batch(batch)
+
+    def overlaps(self) -> tuple[OverlapSeen, ...]:
+        """Where customers of the input hold the series from another campaign."""
+        return tuple(
+            OverlapSeen(where=where, orders=count, rows=tuple(self._overlapping_rows[where]))
+            for where, count in self._overlapping.items()
+        )
+
+    def _decide_batch(self, clusters: Sequence[Sequence[StagedRow]]) -> None:
+        known = self._ledger.of_people_in(clusters)
+        rejected: list[tuple[str, int]] = []
+        people: list[tuple[object, ...]] = []
+        names: list[tuple[object, ...]] = []
+        orders: list[tuple[object, ...]] = []
+        lines: list[tuple[object, ...]] = []
+        for cluster in clusters:
+            decisions = decide(
+                cluster,
+                known,
+                identify_by=self._identify_by,
+                duplicates=self._duplicates,
+                overlap=self._overlap,
+            )
+            first_person, first_order = self._people + 1, self._orders + 1
+            for person in decisions.people:
+                self._people += 1
+                people.append((self._people, person.person, person.name.hash))
+                names.extend((name.hash, self._people, person.person) for name in person.names)
+            for order, person_index in zip(decisions.orders, decisions.order_people, strict=True):
+                self._orders += 1
+                key = self._order_key(order)
+                existing = order.existing
+                missing = order.missing
+                orders.append(
+                    (
+                        self._orders,
+                        first_person + person_index,
+                        existing.id if existing else None,
+                        key,
+                        order.series,
+                        order.kind.value,
+                        order.value,
+                        order.target,
+                        existing.issued if existing else 0,
+                        existing.held if existing else 0,
+                        missing,
+                        int(order.skipped),
+                        existing.replaced if existing and not order.skipped else 0,
+                    )
+                )
+                mark = blake2b(f"{key}:{order.target}:{missing}".encode(), digest_size=16).digest()
+                self.digest += int.from_bytes(mark)
+            self._see_overlaps(decisions, {row.seq: row for row in cluster})
+            lines.extend(
+                (
+                    line.seq,
+                    first_order + line.order,
+                    line.requested,
+                    int(line.counted),
+                    line.role.value,
+                    line.same_as,
+                    line.note,
+                )
+                for line in decisions.lines
+            )
+            for seq, problems in decisions.rejected.items():
+                rejected.append((as_json(problems), seq))
+        connection = self._connection
+        for statement, values in (
+            ("INSERT INTO t_people VALUES (?,?,?)", people),
+            ("INSERT INTO t_known VALUES (?,?,?)", names),
+            (f"INSERT INTO t_orders VALUES ({','.join('?' * 13)})", orders),
+            ("INSERT INTO t_lines VALUES (?,?,?,?,?,?,?)", lines),
+            ("UPDATE t_rows SET problems = ? WHERE seq = ?", rejected),
+        ):
+            if values:
+                connection.exec_driver_sql(statement, values)
+
+    def _order_key(self, order: PlannedOrder) -> str:
+        if order.existing is not None:
+            return order.existing.key
+        # A person keeps the name that she was first sent by, whatever else this file calls her.
+        name = self._ledger.names.get(order.person, order.name.hash) if order.person is not None else order.name.hash
+        return order_key(self._key, self._campaign.org_key, self._campaign.campaign_key, order.series, name)
+
+    def _see_overlaps(self, decisions: Decisions, rows: Mapping[int, StagedRow]) -> None:
+        if not any(order.elsewhere for order in decisions.orders):
+            return
+        for line in decisions.lines:
+            order = decisions.orders[line.order]
+            for facts in order.elsewhere:
+                where = facts.other or ""
+                if line.role in (LineRole.FIRST, LineRole.ELSEWHERE):
+                    self._overlapping[where] = self._overlapping.get(where, 0) + 1
+                shown = self._overlapping_rows.setdefault(where, [])
+                if len(shown) < EXAMPLES:
+                    shown.append(rows[line.seq].place.row)
