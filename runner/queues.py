@@ -50,6 +50,7 @@ class Queues:
     Args:
         spawn: runs a coroutine in the background.
         wake: tells all who wait that something has changed.
+        left: series that are not asked.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Queues:
         concurrency: int,
         spawn: Callable[[Coroutine[None, None, None]], None],
         wake: Callable[[], None],
+        left: frozenset[int] = frozenset(),
     ) -> None:
         self._ledger = ledger
         self._run = run
+        self._left = left
         self._most = 2 * concurrency
         self._spawn = spawn
         self._wake = wake
@@ -74,7 +77,8 @@ class Queues:
     async def open(self) -> None:
         """Learn which series the run has."""
         for number in await self._ledger.open_series(self._run):
-            self._series[number] = SeriesQueue(number)
+            if number not in self._left:
+                self._series[number] = SeriesQueue(number)
         self._turns.extend(self._series.values())
 
     def __getitem__(self, number: int) -> SeriesQueue:

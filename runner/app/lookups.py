@@ -8,28 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from runner import retrying
-from runner.adapters.ledger.staging import Asked, Campaign, Staging
+from runner.adapters.ledger.staged import Asked, Campaign
+from runner.adapters.ledger.staging import Staging
 from runner.app.place import Api, open_api
-from runner.core.lookups import LookUp, read_lookup
-from runner.core.model import Exchange, Kind
-from runner.core.pacing import Pace, reach_wait
+from runner.app.reading import ApiReader
+from runner.core.lookups import LookUp
+from runner.core.model import Kind
+from runner.core.pacing import Pace
 from runner.ports import Clock
 from runner.settings import Options
 
-if TYPE_CHECKING:
-    from runner.adapters.coupon_api import CouponApi
-
-TRIES = 4
-"""How often one customer is asked for before her row is given up: it is a read, so asking again does no harm."""
-
 AT_ONCE = 4
 """Look-ups in flight."""
-
-ALIKE = 3
-"""Customers in a row without an answer, after which nobody else is asked."""
 
 _PAGE = 500
 
@@ -60,76 +51,25 @@ def look_up_customers(
 
 async def _look_up_all(staging: Staging, api: Api, options: Options, clock: Clock) -> None:
     async with open_api(options, api) as coupon_api:
-        asker = _Asker(coupon_api, Pace(options.parsed_rate(loopback=api.loopback)), clock)
+        reader = ApiReader(coupon_api, Pace(options.parsed_rate(loopback=api.loopback)), clock)
         after = 0
         while page := staging.unmet(after, _PAGE):
             after = page[-1].number
-            found = await asker.ask_all(page)
+            found = await _ask_all(reader, page)
             staging.answer_lookups((asked, answer.customer, answer.problem) for asked, answer in found)
-        await asker.leave_a_gap()
+        await reader.leave_a_gap()
 
 
-class _Asker:
-    """Asks about customers, several at once, never faster than the pace; stops asking once no answer can be had."""
+async def _ask_all(reader: ApiReader, page: Sequence[Asked]) -> list[tuple[Asked, LookUp]]:
+    """Ask about a page of customers, several at once."""
+    answers: dict[int, LookUp] = {}
+    left = iter(page)
 
-    def __init__(self, api: CouponApi, pace: Pace, clock: Clock) -> None:
-        self._api, self._pace, self._clock = api, pace, clock
-        self._hopeless: LookUp | None = None
-        self._unanswered = 0
+    async def worker() -> None:
+        for asked in left:
+            answers[asked.number] = await reader.customer_id(asked.kind, asked.value)
 
-    async def ask_all(self, page: Sequence[Asked]) -> list[tuple[Asked, LookUp]]:
-        answers: dict[int, LookUp] = {}
-        left = iter(page)
-
-        async def worker() -> None:
-            for asked in left:
-                answers[asked.number] = await self._ask(asked)
-
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(AT_ONCE, len(page))):
-                workers.create_task(worker())
-        return [(asked, answers[asked.number]) for asked in page]
-
-    async def leave_a_gap(self) -> None:
-        """The run's first call keeps its distance from the last look-up."""
-        await self._wait_for_slot()
-
-    async def _ask(self, asked: Asked) -> LookUp:
-        if self._hopeless is not None:
-            return self._hopeless
-        _, answer = await retrying.until(
-            lambda: self._ask_once(asked),
-            first=await self._ask_once(asked),
-            settled=lambda answer: not answer.again or self._hopeless is not None,
-            wait_seconds=lambda attempt, _: reach_wait(attempt, self._clock.chance()),
-            give_up=lambda attempt, _: attempt >= TRIES,
-            clock=self._clock,
-        )
-        self._unanswered = self._unanswered + 1 if answer.again else 0
-        if answer.for_all or self._unanswered >= ALIKE:
-            self._hopeless = answer._replace(again=False)
-        return answer
-
-    async def _ask_once(self, asked: Asked) -> LookUp:
-        seen = self._api.credentials_version()
-        answer = read_lookup(await self._exchange(asked))
-        if answer.token_ended and await self._api.refresh_credentials(seen=seen):
-            answer = read_lookup(await self._exchange(asked))
-        return answer
-
-    async def _exchange(self, asked: Asked) -> Exchange:
-        await self._wait_for_slot()
-        exchange = await self._api.lookup(asked.kind, asked.value)
-        if exchange.status == 429:
-            after = exchange.headers.get("retry-after", "")
-            self._pace.throttled(self._clock.now(), float(after) if after.isdecimal() else None)
-        return exchange
-
-    async def _wait_for_slot(self) -> None:
-        while True:
-            now = self._clock.now()
-            slot = self._pace.next_slot(now)
-            if slot > now:
-                await self._clock.sleep(slot - now)
-            if self._clock.now() >= self._pace.blocked_until:
-                return
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(min(AT_ONCE, len(page))):
+            workers.create_task(worker())
+    return [(asked, answers[asked.number]) for asked in page]

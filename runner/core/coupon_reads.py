@@ -73,7 +73,7 @@ class Revocation(NamedTuple):
 
 def read_coupon_page(exchange: Exchange) -> CouponPage | Unread:
     """The meaning of one page of `GET /v2/customers/coupons`."""
-    parsed, codes, unread = _parse(exchange)
+    parsed, codes, unread = parse_read(exchange)
     if unread is not None and codes and codes <= _NOBODY:
         return CouponPage(None, (), 0, known=False)
     if unread is not None:
@@ -83,7 +83,7 @@ def read_coupon_page(exchange: Exchange) -> CouponPage | Unread:
     if not isinstance(entity, dict) or not isinstance(customers, list) or len(customers) > 1:
         return Unread("the answer holds no customer's coupons in the documented shape")
     pagination = entity.get("pagination")
-    total = _whole(pagination.get("total")) if isinstance(pagination, dict) else None
+    total = whole(pagination.get("total")) if isinstance(pagination, dict) else None
     if not customers:
         return CouponPage(None, (), total)
     customer = customers[0]
@@ -100,7 +100,7 @@ def read_coupon_page(exchange: Exchange) -> CouponPage | Unread:
 
 def read_details(exchange: Exchange) -> tuple[CouponDetail, ...] | Unread:
     """The meaning of `GET /v2/coupon` with details: every coupon that it shows."""
-    parsed, _, unread = _parse(exchange)
+    parsed, _, unread = parse_read(exchange)
     if unread is not None:
         return unread
     data = parsed.get("data")
@@ -108,7 +108,7 @@ def read_details(exchange: Exchange) -> tuple[CouponDetail, ...] | Unread:
         return Unread("the answer holds no list of coupons")
     found = []
     for item in data:
-        series = _whole(item.get("seriesId")) if isinstance(item, dict) else None
+        series = whole(item.get("seriesId")) if isinstance(item, dict) else None
         code = _text(item.get("code")) if isinstance(item, dict) else ""
         if series is None or not code:
             return Unread("the answer holds a coupon that cannot be read")
@@ -126,7 +126,7 @@ def read_revocation(exchange: Exchange) -> Revocation | Unread | None:
     """
     if not exchange.left and exchange.status is None:
         return Unread(f"it never left ({exchange.failure or 'no connection'})", again=True)
-    parsed, codes, unread = _parse(exchange)
+    parsed, codes, unread = parse_read(exchange)
     status = exchange.status or 0
     entity = parsed.get("entity")
     if isinstance(entity, dict) and isinstance(entity.get("revokedCoupons"), list | None):
@@ -159,8 +159,8 @@ def skew_of(exchange: Exchange, *, started: float) -> float | None:
     return told.timestamp() + 0.5 - (started + exchange.seconds / 2)  # the header is cut to whole seconds
 
 
-def _parse(exchange: Exchange) -> tuple[dict[str, Any], frozenset[str], Unread | None]:
-    """The body as JSON, its codes, and why it says nothing (None when it does)."""
+def parse_read(exchange: Exchange) -> tuple[dict[str, Any], frozenset[str], Unread | None]:
+    """The body of any read as JSON, its codes, and why it says nothing (None when it says something)."""
     status = exchange.status
     if status is None or not exchange.complete:
         no_token = exchange.failure == "credentials"
@@ -195,10 +195,10 @@ def _parse(exchange: Exchange) -> tuple[dict[str, Any], frozenset[str], Unread |
 def _coupon(item: Any) -> CustomerCoupon | None:
     if not isinstance(item, dict):
         return None
-    series, code, number = _whole(item.get("seriesId")), _text(item.get("code")), _id(item.get("id"))
+    series, code, number = whole(item.get("seriesId")), _text(item.get("code")), _id(item.get("id"))
     if series is None or not code:
         return None
-    left = _whole(item.get("redemptionsLeft"))
+    left = whole(item.get("redemptionsLeft"))
     return CustomerCoupon(number or "", code, series, _time(item.get("createdDateISO")), left == 0)
 
 
@@ -210,7 +210,8 @@ def _time(value: Any) -> float | None:
     return told.timestamp() if told.tzinfo is not None else None
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
+    """A whole number out of JSON, given as number or text; None for anything else."""
     if isinstance(value, bool):
         return None
     text = str(value).strip() if isinstance(value, int | str) else ""
@@ -219,7 +220,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _id(value: Any) -> str | None:
-    number = _whole(value)
+    number = whole(value)
     return str(number) if number is not None and number > 0 else None
 
 

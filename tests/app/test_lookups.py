@@ -11,8 +11,9 @@ import pytest
 
 from runner.adapters.credentials import BasicCredentials, OAuthCredentials
 from runner.adapters.ledger.staging import Staging
-from runner.app.lookups import ALIKE, TRIES, look_up_customers
+from runner.app.lookups import look_up_customers
 from runner.app.place import Api
+from runner.app.reading import ALIKE, TRIES
 from runner.core.model import Kind
 from runner.core.planning import Plan
 from runner.sandbox import Sandbox, parse_config
