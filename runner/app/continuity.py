@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from runner.adapters import machine
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.runs import holds_link, newest_head
-from runner.adapters.ledger.witness import read_witness, witness_path
 from runner.adapters.report_files import check_out_folder
-from runner.errors import ForeignLedger
+from runner.core.checks import check_mount
+from runner.core.mounts import Risk, mount_of, risk_of
+from runner.errors import ForeignLedger, UsageError
+
+NEVER = frozenset({"9p", "vboxsf", "prl_fs", "vmhgfs", "virtiofs"})
+"""Kinds of file systems that another machine provides; `doctor` only warns of those a ledger could be read from."""
 
 
 def check_history(ledger: LedgerFile, org_key: str, *outs: Path) -> None:
@@ -23,14 +29,8 @@ def check_history(ledger: LedgerFile, org_key: str, *outs: Path) -> None:
     """
     if ledger.rehearsal:
         return
-    witness = read_witness(ledger.path, ledger_id=ledger.ledger_id, key=ledger.key)
-    if witness is not None and not holds_link(ledger, witness):
-        raise ForeignLedger(
-            f"The ledger {ledger.path} had {witness.seq:,} events when {witness_path(ledger.path).name} beside it was"
-            f" written; it has {newest_head(ledger).seq:,} now, or others. It was put back from an older copy, and what"
-            " was issued since would be issued again. Put the newest copy in its place, with the file ending in -wal if"
-            " there is one; nothing was sent."
-        )
+    check_place(ledger.path)
+    ledger.check_newest()
     holds = partial(holds_link, ledger)
     for out in dict.fromkeys(outs):
         try:
@@ -38,3 +38,19 @@ def check_history(ledger: LedgerFile, org_key: str, *outs: Path) -> None:
         except ForeignLedger:
             # Another process may have gone on and written its reports between the two looks; a second one is final.
             check_out_folder(out, org_key, ledger.ledger_id, newest_head(ledger), holds=holds)
+
+
+def check_place(path: Path, note: Callable[[str], None] = lambda _: None) -> None:
+    """Refuse a ledger on a network file system, whose locks and syncs nobody can rely on; `note` other doubts.
+
+    Raises:
+        UsageError: it lies on one.
+    """
+    real = str(machine.existing(path))
+    mount = mount_of(real, machine.mounts())
+    found = check_mount(real, mount)
+    risk = risk_of(real, mount)
+    if risk is Risk.NETWORK or (mount is not None and mount.kind in NEVER):
+        raise UsageError(f"The ledger's file system cannot be used: {found.says}. {found.remedy} Nothing was changed.")
+    if found.remedy:
+        note(f"{found.says}. {found.remedy}")

@@ -39,14 +39,17 @@ def read_witness(ledger: Path, *, ledger_id: str, key: bytes) -> Head | None:
     return head
 
 
-def write_witness(ledger: Path, *, ledger_id: str, key: bytes, head: Head) -> None:
+def write_witness(ledger: Path, *, ledger_id: str, key: bytes, head: Head, anew: bool = False) -> None:
     """Replace the witness (0600) in one step, synced; one that is further along stays (another process wrote it).
+
+    Args:
+        anew: replace any: the history that it told of is lost, and a recovery has accounted for it.
 
     Raises:
         OSError: it cannot be written.
     """
     there = read_witness(ledger, ledger_id=ledger_id, key=key)
-    if there is not None and there.seq >= head.seq:
+    if not anew and there is not None and there.seq >= head.seq:
         return
     path = witness_path(ledger)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
