@@ -20,7 +20,8 @@ demo: setup ## issue sample_inputs/demo.xlsx against the embedded sandbox, in a 
 	@rm -rf .demo && mkdir -p .demo
 	@XDG_STATE_HOME="$(CURDIR)/.demo/state" XDG_CONFIG_HOME="$(CURDIR)/.demo/config" \
 	  $(BIN)/coupon-runner run sample_inputs/demo.xlsx --sandbox --fresh \
-	    --sandbox-config sample_inputs/demo-sandbox.toml --campaign demo --yes --out .demo/coupon-runs; \
+	    --sandbox-config sample_inputs/demo-sandbox.toml --campaign demo --yes \
+	    --ledger .demo/ledger.db --out .demo/coupon-runs; \
 	status=$$?; echo; \
 	case $$status in \
 	  0) echo "The demo is finished: every coupon was issued." ;; \

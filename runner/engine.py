@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
 from runner import retrying
@@ -29,10 +29,11 @@ from runner.core.model import (
 from runner.core.orders import missing_of, next_quantity
 from runner.core.pacing import CUSTOMER_ROUNDS, Pace, customer_wait, series_wait
 from runner.core.policy import SeriesState, Step, Verdict, judge
+from runner.core.wording import counted
 from runner.errors import CouponRunnerError, LedgerFailed
 from runner.ports import Beat, Clock, CouponApi, Ledger, Progress
 from runner.queues import Queues, SeriesQueue
-from runner.waiting import Patience, Pauses, Stop, StopKind
+from runner.waiting import Patience, Pauses, Stop, StopKind, slept_seconds
 
 __all__ = ["EXIT_OF_STOP", "Engine", "EngineOptions", "Stop", "StopKind"]
 
@@ -46,6 +47,7 @@ EXIT_OF_STOP = {
     StopKind.FAILED: 6,
 }
 
+_BEAT_SECONDS = 0.5
 _MOST_WAITING = 1000
 """Orders that may wait for busy customers before no other is begun: so many that they hardly hold anybody up."""
 
@@ -54,8 +56,9 @@ _MOST_WAITING = 1000
 class EngineOptions:
     """How a run is driven. Budgets in seconds.
 
-    `doubts_in_a_row`: as the answers complete, before a read finds out whether the API answers. `series_limits`: the
-    most coupons of a series in the campaign; `series_issued`: those issued or in doubt there already.
+    `doubts_in_a_row`: as the answers complete, before a read finds out whether the API answers; so also when more than
+    `doubts_share` of at least `doubts_after` calls are in doubt. `series_limits`: the most coupons of a series in the
+    campaign; `series_issued`: those issued or in doubt there already.
     """
 
     run: int
@@ -66,6 +69,7 @@ class EngineOptions:
     series_limits: Mapping[int, int] = field(default_factory=dict)
     series_issued: Mapping[int, int] = field(default_factory=dict)
     limit: int | None = None
+    left_series: frozenset[int] = frozenset()
     target: int = 0
     issued: int = 0
     in_doubt: int = 0
@@ -74,6 +78,8 @@ class EngineOptions:
     throttle_budget_seconds: float = 900.0
     customer_rounds: int = CUSTOMER_ROUNDS
     doubts_in_a_row: int = 20
+    doubts_share: float = 0.01
+    doubts_after: int = 200
 
 
 @dataclass(eq=False, slots=True)
@@ -102,7 +108,9 @@ class Engine:
         codes: CodeTable,
         names_of: Callable[[CustomerFacts], tuple[Identifier, ...]],
         options: EngineOptions,
+        settle: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
+        """`settle`: reads what became of the run's calls in doubt and says it; used while nothing is sent."""
         self._ledger = ledger
         self._api = api
         self._clock = clock
@@ -115,7 +123,12 @@ class Engine:
             options.max_coupons, options.spent, limits=options.series_limits, issued=options.series_issued
         )
         self._queues = Queues(
-            ledger, run=options.run, concurrency=options.concurrency, spawn=self._spawn, wake=self._wake_all
+            ledger,
+            run=options.run,
+            concurrency=options.concurrency,
+            spawn=self._spawn,
+            wake=self._wake_all,
+            left=options.left_series,
         )
         self._pauses = Pauses(
             api=api,
@@ -125,10 +138,13 @@ class Engine:
                 reach_budget_seconds=options.reach_budget_seconds,
                 throttle_budget_seconds=options.throttle_budget_seconds,
                 doubts_in_a_row=options.doubts_in_a_row,
+                doubts_share=options.doubts_share,
+                doubts_after=options.doubts_after,
             ),
             spawn=self._spawn,
             wake=self._wake_all,
             stop=self.stop,
+            settle=settle,
         )
         self._tickets: deque[_Ticket] = deque()
         self._workers: set[asyncio.Task[None]] = set()
@@ -184,6 +200,11 @@ class Engine:
             if worker not in self._sending and worker is not asker:
                 worker.cancel()
         self._wake_all()
+
+    @property
+    def begun(self) -> int:
+        """Orders that counted under the limit so far."""
+        return len(self._started)
 
     @property
     def reserved(self) -> int:
@@ -272,7 +293,7 @@ class Engine:
         """Reserve what an order needs before it may go: its place under the limit and its coupons under the cap."""
         limit = self._options.limit
         if limit is not None and len(self._started) >= limit and order.id not in self._started:
-            stop = Stop(kind=StopKind.LIMIT, message=f"the limit of {limit:,} orders is reached (--limit)")
+            stop = Stop(kind=StopKind.LIMIT, message=f"the limit of {counted(limit, 'order')} is reached (--limit)")
         else:
             bound = self._reserve(order)
             if bound is None:
@@ -286,7 +307,8 @@ class Engine:
                     self._spawn(self._leave_when_idle(order, series))
                 return False
             message = (
-                f"the cap of {self._options.max_coupons:,} coupons leaves no room for the next order (--max-coupons)"
+                f"the cap of {counted(self._options.max_coupons or 0, 'coupon')} leaves no room for the next order"
+                " (--max-coupons)"
             )
             stop = Stop(kind=StopKind.GUARD, message=message)
         if not self._capped:
@@ -319,7 +341,7 @@ class Engine:
             series.capped = False
         else:
             most = self._options.series_limits[series.number]
-            message = f"the limit of {most:,} coupons of series {series.number} leaves no room (max_total)"
+            message = f"the limit of {counted(most, 'coupon')} of series {series.number} leaves no room (max_total)"
             series.left = True
             series.track.state = SeriesState.CAPPED
             for begun in self._queues.drop(series):
@@ -608,6 +630,10 @@ class Engine:
                 waiter.set_result(None)
 
     async def _beat_regularly(self) -> None:
+        clock = self._clock
         while True:
+            earlier = clock.now(), clock.wall()
             self._progress.beat(self.snapshot())
-            await self._clock.sleep(0.5)
+            await clock.sleep(_BEAT_SECONDS)
+            if slept := slept_seconds(earlier, (clock.now(), clock.wall()), _BEAT_SECONDS):
+                self._pauses.woke(slept, next((series.number for series in self._queues if not series.left), None))

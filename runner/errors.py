@@ -7,6 +7,7 @@
     │   ├── LedgerVersion        2   an older ledger that cannot migrate now, or a newer one
     │   └── ForeignLedger        2   the key, the reports or the reference belong to another ledger
     ├── InputRefused             3   the file as a whole, an overlap, a stale plan, a "no"
+    ├── StillInDoubt             5   calls are in doubt that would have to be settled first
     ├── LockHeld                 7   another process holds the campaign
     └── Fatal                    6   nothing more can be done now
         ├── LedgerFailed         6   disk full, file locked, read-only or damaged
@@ -17,18 +18,34 @@ A message says what is wrong, where, and what to do. It never holds a secret or 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class CouponRunnerError(Exception):
     """Anything that ends a command with a sentence instead of a traceback."""
 
     exit_code = 2
 
-    def __init__(self, message: str, *, next_command: str | None = None, add_flags: tuple[str, ...] = ()) -> None:
-        """`next_command`: to be run next. `add_flags`: or the same command again, with these flags as well."""
+    def __init__(
+        self,
+        message: str,
+        *,
+        next_command: str | None = None,
+        add_flags: tuple[str, ...] = (),
+        again: str | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        """`next_command`: to be run next. `add_flags`: or the same command again, with these flags as well.
+
+        `again`: or the same command as it is, once this is true, such as "COUPON_RUNNER_API_KEY is set".
+        `details`: what a program is told besides, with `--json`.
+        """
         super().__init__(message)
         self.message = message
         self.next_command = next_command
         self.add_flags = add_flags
+        self.again = again
+        self.details = details or {}
 
 
 class UsageError(CouponRunnerError):
@@ -57,6 +74,12 @@ class InputRefused(CouponRunnerError):
     """Nothing was sent, because of the input as a whole: correct the file or say which choice you make."""
 
     exit_code = 3
+
+
+class StillInDoubt(CouponRunnerError):
+    """Calls are in doubt that must be settled before this can be done; nothing was changed."""
+
+    exit_code = 5
 
 
 class LockHeld(CouponRunnerError):

@@ -7,21 +7,22 @@ names, only.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import PlatformDirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from runner.core.keys import name_problem
 from runner.core.model import Kind
 from runner.core.pacing import Rate, parse_rate
 from runner.core.planning import Duplicates, Overlap
+from runner.core.wording import closest
 from runner.errors import SettingsError, UsageError
 
 PREFIX = "COUPON_RUNNER_"
@@ -91,6 +92,13 @@ def _rate(value: object) -> object:
     return value
 
 
+def _name(value: str) -> str:
+    if (problem := name_problem(value)) is not None:
+        raise ValueError(problem)
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
 Seconds = Annotated[float, BeforeValidator(read_duration), Field(ge=0)]
 
 
@@ -99,8 +107,8 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    org: str | None = None
-    campaign: str | None = None
+    org: Name | None = None
+    campaign: Name | None = None
     api_url: str | None = None
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     ledger: str | None = None
@@ -125,7 +133,9 @@ class Options(BaseModel):
     sandbox: bool = False
     fresh: bool = False
     sandbox_config: Path | None = None
+    reissue_revoked: bool = False
     same_org: bool = False
+    same_api: bool = False
     metadata: bool = True
     attribution: str | None = None
     timeout: Seconds = 60.0
@@ -133,6 +143,11 @@ class Options(BaseModel):
     queue_budget: Seconds = 3 * 3600.0
     reach_budget: Seconds = 600.0
     customer_rounds: Annotated[int, Field(ge=1, le=1000)] = 6
+    retention: Seconds | None = None
+    settle_wait: Seconds = 120.0
+    settle_after: Seconds = 900.0
+    settle_again: Seconds = 86_400.0
+    settle_by_time: bool = False
     codes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     yes: bool = False
     json_output: Annotated[bool, Field(alias="json")] = False
@@ -160,13 +175,22 @@ class Options(BaseModel):
         return Overlap(self.overlap)
 
 
-_NAMES = {field.alias or name for name, field in Options.model_fields.items()}
-_PER_RUN = frozenset({"yes", "plan", "fresh", "same_org", "json", "sheet", "hidden", "series_file"})
+OPTION_NAMES = frozenset(field.alias or name for name, field in Options.model_fields.items())
+"""Every setting's name, as flags (with dashes), environment and files have it."""
+
+_PER_RUN = frozenset(
+    {"yes", "plan", "fresh", "reissue_revoked", "same_org", "same_api", "json", "sheet", "hidden", "series_file"}
+)
 """Choices that must be made for each run: neither the settings file nor a lasting default may make them."""
 
 _ENVIRONMENT_OWN = frozenset(
     {"SETTINGS", "VERBOSE", "QUIET"} | {f"{name}{twin}" for name in SECRETS for twin in ("", "_FILE")}
 )
+
+_OTHER_NAMES = {"rehearse": "sandbox"}
+"""Flags that are another name of a setting."""
+
+_TRUE = ("1", "true", "t", "yes", "y", "on")
 
 
 def settings_path(flag: Path | None, environment: Mapping[str, str]) -> Path:
@@ -212,7 +236,7 @@ def resolve(
     from_environment = _read_environment(environment, problems)
     given = {name: value for name, value in flags.items() if value is not None}
     org = given.get("org") or from_environment.get("org") or of_job.get("org") or document.get("org") or default_org
-    rehearsal = given.get("sandbox") or str(from_environment.get("sandbox", "")).lower() in ("1", "true", "yes")
+    rehearsal = given.get("sandbox") or str(from_environment.get("sandbox", "")).lower() in _TRUE
     if not rehearsal and org is not None:
         wanted = str(org).casefold()
         own: dict[str, Any] = next((table for name, table in organisations.items() if name.casefold() == wanted), {})
@@ -225,8 +249,8 @@ def resolve(
     origin: dict[str, str] = {}
     for where, layer in layers:
         for name, value in layer.items():
-            if name not in _NAMES:
-                problems.append(f"{where}: unknown key {name}{_suggest(name, _NAMES)}")
+            if name not in OPTION_NAMES:
+                problems.append(f"{where}: unknown key {name}{_suggest(name, OPTION_NAMES)}")
                 continue
             merged[name] = value
             origin[name] = where
@@ -261,19 +285,21 @@ def _read_environment(environment: Mapping[str, str], problems: list[str]) -> di
         name = variable[len(PREFIX) :]
         if name in _ENVIRONMENT_OWN:
             continue
-        if name.lower() not in _NAMES:
-            known = {f"{PREFIX}{other.upper()}" for other in _NAMES} | {
-                f"{PREFIX}{other}" for other in _ENVIRONMENT_OWN
-            }
-            problems.append(f"environment: unknown variable {variable}{_suggest(variable, known)}")
-        elif value:
-            found[name.lower()] = value
+        option = _OTHER_NAMES.get(name.lower(), name.lower())
+        if option not in OPTION_NAMES:
+            known = {other.upper() for other in OPTION_NAMES | _OTHER_NAMES.keys()} | _ENVIRONMENT_OWN
+            problems.append(f"environment: unknown variable {variable}{_suggest(name, known, before=PREFIX)}")
+        elif value and found.setdefault(option, value) != value:
+            twins = [other for other, meant in _OTHER_NAMES.items() if meant == option] + [option]
+            names = " and ".join(f"{PREFIX}{twin.upper()}" for twin in twins)
+            problems.append(f"environment: {names} say different things; keep one of them")
     return found
 
 
-def _suggest(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+def _suggest(name: str, known: Iterable[str], *, before: str = "") -> str:
+    """What was probably meant; only the name counts, and not what all have `before` it."""
+    close = closest(name, sorted(known))
+    return f" (did you mean {before}{close}?)" if close else ""
 
 
 _PLAIN = {
@@ -303,6 +329,8 @@ def _explain(item: Mapping[str, Any], origin: Mapping[str, str], told: Mapping[s
     shown = f"--{name.replace('_', '-')}" if origin.get(name) == "flags" else f"{origin.get(name, 'settings')}: {name}"
     shown = told.get(name, shown)
     value = item.get("input")
+    if isinstance(value, str) and not value.isprintable():
+        value = repr(value)
     return f"{shown}: {message}" + (f" (given: {value})" if isinstance(value, str | int | float) else "")
 
 

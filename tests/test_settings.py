@@ -331,3 +331,42 @@ def test_problems_of_a_job_are_told_with_those_of_all_other_layers(tmp_path: Pat
     assert "job file a.toml, line 7: rate: the rate" in told
     assert "unknown key rte" in told
     assert "--count: " in told
+
+
+# ── what was probably meant ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"), [("RAET", "RATE"), ("MAX_COUPON", "MAX_COUPONS"), ("REHEARS", "REHEARSE")]
+)
+def test_a_variable_that_is_nearly_one_names_it(tmp_path: Path, variable: str, meant: str):
+    """The part that all variables share does not count as alike."""
+    (found,) = _problems(tmp_path, {}, {f"COUPON_RUNNER_{variable}": "1"})
+    assert found.endswith(f"(did you mean COUPON_RUNNER_{meant}?)")
+
+
+@pytest.mark.parametrize("name", ["nonsense", "colour", "row", "cap"])
+def test_what_is_not_close_to_anything_gets_no_suggestion(tmp_path: Path, name: str):
+    """A far guess misleads more than none."""
+    for found in (
+        _problems(tmp_path, {}, {f"COUPON_RUNNER_{name.upper()}": "1"}),
+        _problems(tmp_path, {}, {}, f"{name} = 1\n"),
+    ):
+        assert len(found) == 1
+        assert "did you mean" not in found[0]
+
+
+def test_rehearse_is_another_name_of_sandbox_in_the_environment_too(tmp_path: Path):
+    """Both may be set, but not to different things."""
+    assert _resolve(tmp_path, {}, {"COUPON_RUNNER_REHEARSE": "1"}).sandbox
+    assert _resolve(tmp_path, {}, {"COUPON_RUNNER_REHEARSE": "1", "COUPON_RUNNER_SANDBOX": "1"}).sandbox
+    (found,) = _problems(tmp_path, {}, {"COUPON_RUNNER_REHEARSE": "1", "COUPON_RUNNER_SANDBOX": "0"})
+    assert found.startswith("environment: COUPON_RUNNER_REHEARSE and COUPON_RUNNER_SANDBOX say different things")
+
+
+@pytest.mark.parametrize("word", ["1", "on", "TRUE", "yes", "t", "y"])
+def test_a_rehearsal_takes_nothing_of_a_real_orgs_settings_however_it_is_said(tmp_path: Path, word: str):
+    """Every word for yes that a flag's variable may be."""
+    file = 'default_org = "acme"\n[orgs.acme]\nledger = "real.db"\n'
+    options = _resolve(tmp_path, {}, {"COUPON_RUNNER_SANDBOX": word}, file)
+    assert (options.sandbox, options.ledger) == (True, None)

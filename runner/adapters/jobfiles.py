@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 from runner.core.jobspec import PATHS, JobProblem, JobSpec, fill_date, read_spec
+from runner.core.wording import closest
 from runner.errors import UsageError
 
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
@@ -135,8 +135,8 @@ def _keys(table: Mapping[str, object], prefix: str = "") -> list[str]:
 
 def _no_zone(name: str) -> str:
     known = {zone.casefold(): zone for zone in available_timezones()}
-    close = difflib.get_close_matches(name.strip().casefold(), known, n=1)
-    hint = f"did you mean {known[close[0]]}?" if close else 'write a name such as "Asia/Kolkata" or "UTC"'
+    close = closest(name.strip().casefold(), known)
+    hint = f"did you mean {known[close]}?" if close else 'write a name such as "Asia/Kolkata" or "UTC"'
     return f'there is no time zone "{name}"; {hint}'
 
 
@@ -150,6 +150,12 @@ def _variable_problem(text: str, environment: Mapping[str, str]) -> str | None:
         if not environment.get(name):
             return f"the environment variable {name} is not set, or empty, and ${{{name}}} stands in the path"
     return None
+
+
+def variables_of(spec: JobSpec) -> list[str]:
+    """The names of the variables in a job's paths, each once."""
+    texts = [*spec.input, *(str(spec.settings.get(str(key.option), "")) for key in PATHS)]
+    return list(dict.fromkeys(name for text in texts for name in _VARIABLE.findall(text)))
 
 
 def fill_variables(text: str, environment: Mapping[str, str], treat: Callable[[str], str] = lambda value: value) -> str:

@@ -33,8 +33,9 @@ from runner.core.reporting import (
     Tables,
     write_time,
 )
-from runner.core.statuses import LineStatus
-from runner.core.totals import Coupons, DoesNotAddUp, Tally, Totals, exit_codes, principal_exit, prove
+from runner.core.series_list import names_of_record
+from runner.core.statuses import FLAG_SENTENCES, LineStatus
+from runner.core.totals import Coupons, DoesNotAddUp, Tally, Totals, exit_codes, principal_exit, prove, tell_places
 from runner.core.workbook_summary import RunInWords
 from runner.errors import Fatal, ForeignLedger
 
@@ -92,6 +93,7 @@ def write_reports(
     """
     with _spoken_errors(folder, reader.run.name):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
         earlier = _read_manifest(folder / MANIFEST)
         if earlier is not None and earlier.get("ledger") != reader.ledger.ledger_id:
             raise ForeignLedger(
@@ -181,7 +183,8 @@ def check_out_folder(
             raise ForeignLedger(
                 f"{path.parent} holds the reports of run {run}, written when this ledger had {seq:,} events; it has "
                 f"{head.seq if head else 0:,} now. It was put back from an older copy, and what was issued since would "
-                "be issued again. Put the newest copy in its place."
+                "be issued again. Put the newest copy in its place, or read back what can still be told with "
+                "`coupon-runner recover --anyway`."
             )
 
 
@@ -221,6 +224,7 @@ def _open_workbooks(
             ended=run.ended,
             live=live,
             rehearsal=reader.ledger.rehearsal,
+            series_names=names_of_record(run.args.get("series_list")),
         ),
         codes=workbooks.codes,
         local=workbooks.local,
@@ -308,6 +312,10 @@ def _summary(
         "series": {str(series): _coupons(coupons) for series, coupons in totals.series.items()},
         "errors": dict(totals.errors),
         "flags": dict(totals.flags),
+        "surprises": [
+            {"flag": flag, "count": count, "sentence": FLAG_SENTENCES.get(flag, ""), "where": tell_places(totals, flag)}
+            for flag, count in totals.flags.items()
+        ],
         "overrides": list(run.overrides),
         "files": [{name: file.get(name) for name in ("name", "sha256", "sheet", "rows")} for file in run.files],
         "reports": list(reports),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,14 @@ _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
 
 
 class EmptyTable(InputRefused):
-    """The file holds no row: it is empty, or has a header only. Nothing is wrong with it otherwise."""
+    """The file holds no row: it is empty, or has a header only. Nothing is wrong with it otherwise.
+
+    `ours`: this program wrote it, and wrote no row into it because nothing was missing.
+    """
+
+    def __init__(self, message: str, *, ours: bool = False) -> None:
+        super().__init__(message)
+        self.ours = ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +195,7 @@ def _sheet_table(name: str, sha256: str, sheet: SheetRead) -> Table:
     if not sheet.headers:
         raise EmptyTable(f"{name}, sheet {sheet.name!r} is empty: no cell holds anything.")
     if not sheet.rows:
-        raise EmptyTable(f"{name}, sheet {sheet.name!r} has a header in row {sheet.header_row} and no rows below it.")
+        raise _no_rows(f"{name}, sheet {sheet.name!r}", sheet.header_row, sheet.headers)
     return Table(
         name=name,
         sha256=sha256,
@@ -203,6 +210,12 @@ def _sheet_table(name: str, sha256: str, sheet: SheetRead) -> Table:
         hidden_columns=sheet.hidden_columns,
         records_shown=partial(sheet.records, False),
     )
+
+
+def _no_rows(where: str, header_row: int, headers: Sequence[str]) -> EmptyTable:
+    if is_ours(headers):
+        return EmptyTable(f"{where} lists no failed rows: nothing to do.", ours=True)
+    return EmptyTable(f"{where} has a header in row {header_row} and no rows below it.")
 
 
 def _refuse_other_formats(name: str, head: bytes) -> None:
@@ -278,7 +291,7 @@ def _open_csv(file: Path, stamp: tuple[int, int, int], head: bytes, sha256: str)
         raise EmptyTable(f"{file.name} holds nothing but blank lines. Export it again.")
     header_row, headers = first
     if next((number for number, _ in all_records() if number > header_row), None) is None:
-        raise EmptyTable(f"{file.name} has a header in row {header_row} and no rows below it.")
+        raise _no_rows(file.name, header_row, headers)
     return Table(
         name=file.name,
         sha256=sha256,

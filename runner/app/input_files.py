@@ -146,7 +146,7 @@ def open_input(paths: Sequence[Path], *, options: Options, asker: Asker, told: T
         tables = [_without_hidden(table, told) for table in tables]
         lists = [_without_hidden(table, told) for table in lists]
     if not tables:
-        raise empty[0]
+        raise next((error for error in empty if not error.ours), empty[0])
     listed = _read_lists(lists)
     if options.series_file is not None and _series_sheets(files, told, hidden_too=True):
         notes.append(f"the sheet {SERIES_SHEET!r} of the workbook is not read, since --series-file is given")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,12 @@ from runner.app.input_files import Asker, ListRead, Told, list_of_record, open_i
 from runner.app.restoring import Restorer
 from runner.core.columns import Columns, assign_columns
 from runner.core.identity import IDENTITY_VERSION, region_problem
-from runner.core.keys import scope_key
-from runner.core.model import Kind, Place
+from runner.core.keys import name_problem, scope_key
+from runner.core.mobile_mix import Mixed, MobileMix
+from runner.core.model import Kind, Place, RejectedRow, Row
 from runner.core.refs import read_ref
 from runner.core.rows import RowReader, has_series_column
+from runner.core.series_list import SeriesList
 from runner.errors import InputRefused, LedgerVersion, SettingsError, UsageError
 from runner.settings import Options
 
@@ -78,41 +80,30 @@ def take_in(
     region = _region(options, frozen, newest_scope(ledger, org), notes)
     identify_by = _identify_by(columns, options, frozen, asker)
     first = _every_series(tables, columns, listed, options)
-    understood = []
-    files = []
-    for number, (table, assigned) in enumerate(zip(tables, columns, strict=True)):
-        reader = RowReader(
-            assigned,
+
+    def read(region: str | None) -> _Read:
+        return _read_rows(
+            tables,
+            columns,
+            staging,
+            ledger,
             identify_by=identify_by,
             region=region,
-            default_series=options.series,
-            default_count=options.count,
-            ledger_id=ledger.ledger_id,
-            key=ledger.key,
-            series_list=listed.series if listed is not None else None,
+            listed=listed.series if listed is not None else None,
+            options=options,
         )
-        profiler = Profiler(assigned)
-        restorer = Restorer(ledger, assigned)
-        before = staging.rows
-        for chunk in map(restorer.restored, table.rows()):
-            profiler.add(chunk)
-            staging.add(reader.read(Place(number, table.sheet, row), cells) for row, cells in chunk)
-        understood.append((table.name, profiler.profiles()))
-        if (restored := restorer.note(table.name)) is not None:
-            notes.append(restored)
-        if assigned.uncertain:
-            names = ", ".join(assigned.uncertain)
-            notes.append(f"{table.name}: not used, since nobody said what it is: {names} (say it with --map)")
-        files.append(
-            {
-                "name": table.name,
-                "sha256": table.sha256,
-                "sheet": table.sheet,
-                "headers": list(assigned.original_headers),
-                "roles": assigned.mapping,
-                "rows": staging.rows - before,
-            }
-        )
+
+    rows = read(region)
+    if (mixed := rows.mixed) is not None:
+        answer = _region_of_mixed(mixed, frozen, asker)
+        if answer is not None:
+            region = opened.asked["region"] = answer
+            staging.forget_rows()
+            rows = read(region)
+        else:
+            first = (*first, f"{mixed.sentence()}: {_AS_THEY_STAND}.")
+            opened.overrides.append({"what": "mixed_mobiles"})
+    notes += rows.notes
     leading = staging.scopes_of_refs()
     if any(scope_id != (scope.id if scope else None) for scope_id, _ in leading):
         names = ", ".join(sorted({name for _, name in leading} | {campaign}))
@@ -125,8 +116,8 @@ def take_in(
         identify_by=identify_by,
         region=region,
         mapping=mapping,
-        files=tuple(files),
-        understood=tuple(understood),
+        files=tuple(rows.files),
+        understood=tuple(rows.understood),
         notes=tuple(notes),
         of_ours=any(table.ours for table in tables),
         first=first,
@@ -135,6 +126,107 @@ def take_in(
         overrides=tuple(opened.overrides),
         asked=opened.asked,
     )
+
+
+@dataclass(slots=True)
+class _Read:
+    """What reading all rows brought. `mixed`: mobiles with and without country code, where no region places them."""
+
+    understood: list[tuple[str, tuple[ColumnProfile, ...]]] = field(default_factory=list)
+    files: list[dict[str, object]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    mixed: Mixed | None = None
+
+
+def _read_rows(
+    tables: Sequence[Table],
+    columns: Sequence[Columns],
+    staging: Staging,
+    ledger: LedgerFile,
+    *,
+    identify_by: Sequence[Kind],
+    region: str | None,
+    listed: SeriesList | None,
+    options: Options,
+) -> _Read:
+    """Stage the rows of all tables, in order."""
+    done = _Read()
+    mix = MobileMix() if region is None else None
+    for number, (table, assigned) in enumerate(zip(tables, columns, strict=True)):
+        reader = RowReader(
+            assigned,
+            identify_by=identify_by,
+            region=region,
+            default_series=options.series,
+            default_count=options.count,
+            ledger_id=ledger.ledger_id,
+            key=ledger.key,
+            series_list=listed,
+        )
+        profiler = Profiler(assigned)
+        restorer = Restorer(ledger, assigned)
+        before = staging.rows
+        for chunk in map(restorer.restored, table.rows()):
+            profiler.add(chunk)
+            made = (reader.read(Place(number, table.sheet, row), cells) for row, cells in chunk)
+            staging.add(made if mix is None else _seen(made, mix))
+        done.understood.append((table.name, profiler.profiles()))
+        if (restored := restorer.note(table.name)) is not None:
+            done.notes.append(restored)
+        if assigned.uncertain:
+            names = ", ".join(assigned.uncertain)
+            done.notes.append(f"{table.name}: not used, since nobody said what it is: {names} (say it with --map)")
+        done.files.append(
+            {
+                "name": table.name,
+                "sha256": table.sha256,
+                "sheet": table.sheet,
+                "headers": list(assigned.original_headers),
+                "roles": assigned.mapping,
+                "rows": staging.rows - before,
+            }
+        )
+    done.mixed = mix.found() if mix is not None else None
+    return done
+
+
+def _seen(rows: Iterable[Row | RejectedRow], mix: MobileMix) -> Iterator[Row | RejectedRow]:
+    for row in rows:
+        if isinstance(row, Row):
+            for identifier in row.identifiers:
+                if identifier.kind is Kind.MOBILE:
+                    mix.see(identifier.value)
+        yield row
+
+
+_AS_THEY_STAND = "they are taken as they stand"
+
+
+def _region_of_mixed(mixed: Mixed, frozen: Scope | None, asker: Asker) -> str | None:
+    """The country of mobiles without country code, for a campaign that mixes them; None: they stand as they are.
+
+    A campaign that began without a region goes on so: another reading would change who is who.
+
+    Raises:
+        UsageError: nobody is there to tell, or the answer is no country.
+    """
+    if frozen is not None:
+        return None
+    if asker.choose is None:
+        raise UsageError(
+            f"{mixed.sentence()}. Say which country those without it are from, --region {mixed.region}, or write every"
+            " number with its country code.",
+            add_flags=("--region", mixed.region),
+        )
+    answer = asker.choose(
+        f"{mixed.sentence()}. Country of those without it (two letters), or none to take them as they stand",
+        mixed.region,
+    )
+    if answer.strip().casefold() == "none":
+        return None
+    if (problem := region_problem(answer.strip().upper())) is not None:
+        raise UsageError(problem)
+    return answer.strip().upper()
 
 
 def _told(ledger: LedgerFile, org: Org, options: Options) -> Told:
@@ -199,6 +291,8 @@ def _find_campaign(
             "Which campaign is this? Each customer counts once per series within it, whatever the file is called."
             f" Give --campaign NAME, for example --campaign {stem}"
         )
+    if (problem := name_problem(campaign)) is not None:
+        raise UsageError(f"The campaign cannot be called {campaign!r}: {problem}. Give --campaign NAME.")
     return campaign, find_scope(ledger, org, campaign)
 
 
@@ -308,6 +402,7 @@ def _identify_by(columns: Sequence[Columns], options: Options, frozen: Scope | N
             raise UsageError(f"{answer!r} is none of {names}.")
         return (Kind(answer),)
     raise UsageError(
-        f"The file has several identifiers ({names}): say which one is sent to the API, for example --identify-by "
-        f"{kinds[0]}"
+        f"The file has several identifiers ({names}): say which one is sent to the API, --identify-by {kinds[0]}, or"
+        f" --identify-by {','.join(kinds)} for the first that a row has.",
+        add_flags=("--identify-by", kinds[0]),
     )

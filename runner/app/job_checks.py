@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runner.adapters.ledger.scopes import Org
-from runner.adapters.ledger.staging import Campaign, Staging
+from runner.adapters.ledger.staged import Campaign
+from runner.adapters.ledger.staging import Staging
 from runner.app.intake import Intake
 from runner.core.jobspec import DatedJob, JobMark, repeated_file, runs_before, series_beyond
+from runner.core.wording import counted
 from runner.errors import InputRefused
 from runner.settings import Options
 
@@ -101,9 +103,9 @@ def check_plan(
     new = staging.count_new_orders(mark.date, runs_before(mark.date, staging.earlier_runs(org.id, mark)))
     if new < job.min_new:
         raise InputRefused(
-            f"Only {new:,} orders of the input are new since the last date of the job {mark.name}, and min_new ="
-            f" {job.min_new}: it is probably an earlier file again, and nothing of it was sent. Bring the new file, or"
-            " lower min_new in the job."
+            f"Only {counted(new, 'order of the input is', 'orders of the input are')} new since the last date of the"
+            f" job {mark.name}, and min_new = {job.min_new}: it is probably an earlier file again, and nothing of it"
+            " was sent. Bring the new file, or lower min_new in the job."
         )
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from runner.adapters.jobfiles import JobFile, fill_variables, find_inputs, read_job, write_new
 from runner.adapters.sheets import EmptyTable
-from runner.app.issuing import Conversation, Planned, Request, plan_files, run_files
+from runner.app.conversation import Conversation, Planned, Request
+from runner.app.issuing import plan_files, run_files
 from runner.app.running import Ended
 from runner.core.jobspec import (
     PATHS,
@@ -77,7 +78,7 @@ class JobRequest:
         return f"nothing to issue: {why}"
 
 
-def request_of_job(
+def dated_request(
     path: Path,
     day: str | None,
     *,
@@ -85,12 +86,12 @@ def request_of_job(
     environment: Mapping[str, str],
     settings: Path,
     clock: Clock,
-) -> JobRequest:
-    """The request that a job makes on a date: the given one, else that of its last due moment.
+) -> tuple[JobFile, date | None, Request]:
+    """A job file, its date (the given one, else that of its last due moment) and the request that it makes then.
 
     Raises:
         SettingsError: problems of job file, settings, environment and flags, all together.
-        UsageError: no job file, no such date, or the folder of its input is not there.
+        UsageError: no job file, or no such date.
     """
     job = read_job(path, environment)
     given: dict[str, Any] = dict(job.spec.settings)
@@ -115,14 +116,32 @@ def request_of_job(
         allowed_series=job.spec.allowed_series,
         min_new=job.spec.min_new,
     )
-    request = Request(options=options, flags=flags, environment=environment, settings=settings, job=dated)
-    files = find_inputs(job.spec.input, on, environment)
+    return job, on, Request(options=options, flags=flags, environment=environment, settings=settings, job=dated)
+
+
+def request_of_job(
+    path: Path,
+    day: str | None,
+    *,
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    settings: Path,
+    clock: Clock,
+) -> JobRequest:
+    """The request that a job makes on a date, with the files of its input.
+
+    Raises:
+        SettingsError, UsageError: as `dated_request`.
+        UsageError: the folder of its input is not there.
+    """
+    job, on, request = dated_request(path, day, flags=flags, environment=environment, settings=settings, clock=clock)
+    assert request.job is not None  # noqa: S101 - made with it
     return JobRequest(
         request=request,
-        files=files,
+        files=find_inputs(job.spec.input, on, environment),
         looked_for=" or ".join(fill_variables(fill_date(one, on), environment) for one in job.spec.input),
         empty=job.spec.empty,
-        about=_about(job, on, dated, options),
+        about=_about(job, on, request.job, request.options),
     )
 
 

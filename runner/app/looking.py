@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from runner.adapters.ledger.erasing import person_facts
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.finding import FoundOrder, FoundRow, find_customer
 from runner.adapters.ledger.history import list_runs, show_run
 from runner.adapters.ledger.locks import ScopeLock
+from runner.adapters.ledger.lost_calls import FROM_REPORTS
 from runner.adapters.ledger.reports import RunReader
-from runner.adapters.ledger.runs import find_run, newest_run
+from runner.adapters.ledger.runs import RunFacts, find_run, newest_run
 from runner.adapters.report_files import Written, write_reports
-from runner.app.issuing import Request
+from runner.app.care import hashes_of, regions_of
+from runner.app.conversation import Request
+from runner.app.live import coupons_of_customer
+from runner.app.org_checks import check_run_of_org
 from runner.app.place import code_table, open_ledger, open_org, place_of
 from runner.app.running import folder_of, workbooks_of
 from runner.core.codes import CodeTable
-from runner.core.identity import read_identifier
-from runner.core.keys import name_hash, scope_key
-from runner.core.model import Kind
+from runner.core.keys import scope_key
 from runner.core.reporting import write_time
 from runner.errors import UsageError
 from runner.ports import Clock
+from runner.settings import Options
+
+
+def named_run(name: str | None, request: Request, *, clock: Clock) -> tuple[LedgerFile, RunFacts]:
+    """The ledger in use, and the run of that name in it; without a name the newest run, of the org if there is one.
+
+    Raises:
+        UsageError: no such run, or it is another organisation's than --org says.
+    """
+    ledger = _ledger(request, clock, name)
+    options = request.options
+    if name is None:
+        org = open_org(ledger, options) if options.org is not None and not ledger.rehearsal else None
+        run = newest_run(ledger, org_id=org.id if org is not None else None)
+    else:
+        run = find_run(ledger, name)
+    if run is None:
+        raise UsageError(_no_run(name), next_command="coupon-runner runs")
+    check_run_of_org(run, request, ledger)
+    return ledger, run
 
 
 def rewrite_reports(name: str | None, request: Request, *, clock: Clock) -> tuple[str, Written]:
@@ -30,12 +53,14 @@ def rewrite_reports(name: str | None, request: Request, *, clock: Clock) -> tupl
     Raises:
         UsageError: no such run.
     """
-    ledger = _ledger(request, clock, name)
-    run = find_run(ledger, name) if name is not None else newest_run(ledger)
-    if run is None:
-        raise UsageError(_no_run(name), next_command="coupon-runner runs")
+    ledger, run = named_run(name, request, clock=clock)
     folder = folder_of(run) if "out" not in request.flags else Path(request.options.out) / run.name
     codes = code_table(request.options)
+    ledger.check_newest()  # reports of an older copy would take the place of those that know more
+    if run.args.get(FROM_REPORTS):
+        raise UsageError(
+            f"The run {run.name} is known from its reports only, and the ledger has none of its rows: keep them."
+        )
     with RunReader(ledger, run.name) as reader:
         written = write_reports(reader, folder, advise=codes.advice, workbooks=workbooks_of(request.options, codes))
         return run.name, written
@@ -76,10 +101,7 @@ def show_of_run(name: str | None, request: Request, *, clock: Clock) -> dict[str
     Raises:
         UsageError: no such run.
     """
-    ledger = _ledger(request, clock, name)
-    run = find_run(ledger, name) if name is not None else newest_run(ledger)
-    if run is None:
-        raise UsageError(_no_run(name), next_command="coupon-runner runs")
+    ledger, run = named_run(name, request, clock=clock)
     figures = show_run(ledger, run.name)
     codes = code_table(request.options)
     holder = ScopeLock.holder_of(ledger.path, org=run.org_key, campaign=run.campaign_key)
@@ -116,29 +138,67 @@ def show_of_run(name: str | None, request: Request, *, clock: Clock) -> dict[str
             }
             for one in figures.series
         ],
+        "started_with": _started_with(run),
+        "overrides": [_override(one) for one in run.overrides],
         "reports": str(folder_of(run)),
     }
 
 
-def find_of_customer(text: str, request: Request, *, clock: Clock) -> dict[str, object]:
-    """Every row a customer was in, what became of it, and every coupon she got, over all campaigns of the org."""
+_WORTH_SAYING = (
+    *("overlap", "duplicates", "unfinished", "hidden", "identify_by", "region", "count", "max_coupons", "limit"),
+    *("rate", "concurrency", "metadata", "attribution", "queue_budget", "reach_budget"),
+)
+"""Options that explain why a run did what it did, when they were not left as they are."""
+
+
+def _started_with(run: RunFacts) -> list[str]:
+    """The options that the run was started with, as flags, where they differ from the defaults."""
+    defaults = Options().model_dump(mode="json", by_alias=True)
+    found = []
+    for name in _WORTH_SAYING:
+        value = run.args.get(name)
+        if value is None or value == defaults.get(name) or value == []:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            found.append(flag if value else f"--no-{flag[2:]}")
+        else:
+            found.append(f"{flag} {','.join(map(str, value)) if isinstance(value, list) else value}")
+    return found
+
+
+def _override(record: Mapping[str, object]) -> dict[str, object]:
+    """One protection that was overridden: what, when, by whom, and what was said with it."""
+    told = {key: value for key, value in record.items() if key not in ("what", "at", "user", "host", "pid")}
+    at = record.get("at")
+    return {
+        "what": record.get("what", ""),
+        "time": write_time(at if isinstance(at, int | float) else None),
+        "by": f"{record.get('user', 'unknown')} on {record.get('host', 'unknown')}",
+        "detail": ", ".join(f"{key} {value}" for key, value in told.items()),
+    }
+
+
+def find_of_customer(text: str, request: Request, *, clock: Clock, live: bool = False) -> dict[str, object]:
+    """Every row a customer was in, what became of it, and every coupon she got, over all campaigns of the org.
+
+    `live`: and every coupon that the API shows of her.
+    """
     ledger = _ledger(request, clock, None)
     org = open_org(ledger, request.options)
-    hashes = set()
-    for kind in (Kind.MOBILE, Kind.EMAIL, Kind.EXTERNAL_ID):
-        for region in {None, request.options.region}:
-            read = read_identifier(kind, text, region)
-            if not isinstance(read, str):
-                hashes.add(name_hash(ledger.key, kind.value, read.value))
-    hashes.add(name_hash(ledger.key, Kind.CUSTOMER_ID.value, text.strip()))
+    hashes = hashes_of(text, ledger.key, [request.options.region, *regions_of(ledger, org)])
+    forgotten = [one.forgotten for one in person_facts(ledger, org.id, hashes) if one.forgotten is not None]
     found = find_customer(ledger, org.key, hashes=hashes, text=text)
     codes = code_table(request.options)
+    orders = [_order(order) for order in found.orders]
     return {
         "customer": text,
         "people": found.persons,
-        "orders": [_order(order) for order in found.orders],
+        "forgotten": write_time(max(forgotten, default=None)),
+        "orders": orders,
         "rows": [row for order in found.orders for row in _rows_of(order, codes)]
         + [_row(row) for row in found.other_rows],
+        **(coupons_of_customer(text, orders, ledger, request, clock=clock) if live else {}),
     }
 
 
@@ -157,6 +217,7 @@ def _order(order: FoundOrder) -> dict[str, object]:
         "order": order.key,
         "campaign": order.campaign,
         "series": order.series,
+        "kind": order.kind,
         "customer": order.customer,
         "target": order.target,
         "issued": order.issued,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runner.adapters.credentials import BasicCredentials, Credentials, OAuthCredentials
 from runner.adapters.hosts import check_url, is_loopback
-from runner.adapters.ledger.files import LedgerFile
+from runner.adapters.ledger.files import LedgerFile, is_rehearsal
 from runner.adapters.ledger.locks import ScopeLock
 from runner.adapters.ledger.scopes import Org, create_org, find_org
 from runner.core.codes import CodeTable
@@ -83,13 +83,19 @@ def open_ledger(place: Place, clock: Clock) -> LedgerFile:
         ledger = LedgerFile.create(place.ledger, key_folder=place.keys, rehearsal=True)
         create_org(ledger, SANDBOX_ORG, at=clock.wall())
         return ledger
-    ledger = LedgerFile.open(place.ledger, key_folder=place.keys)
-    if ledger.rehearsal is not place.rehearsal:
-        kind, other = ("a rehearsal's", "without --sandbox") if ledger.rehearsal else ("a real", "with --sandbox")
+    told = is_rehearsal(place.ledger)  # before its key is looked for, which a ledger of the other kind has elsewhere
+    if told is not None and told is not place.rehearsal:
+        if told:
+            raise UsageError(
+                f"The ledger {place.ledger} is a rehearsal's: nothing in it was really issued, so it cannot be used"
+                " without --sandbox. Name another (--ledger), or add --sandbox to go on rehearsing."
+            )
         raise UsageError(
-            f"The ledger {place.ledger} is {kind} ledger: it cannot be used {other}. Name another (--ledger)."
+            f"The ledger {place.ledger} is a real organisation's: a rehearsal would mix made-up coupons into it, so it"
+            " cannot be used with --sandbox. Leave --ledger out (rehearsals have a ledger of their own), or leave"
+            " --sandbox out. Nothing was changed."
         )
-    return ledger
+    return LedgerFile.open(place.ledger, key_folder=place.keys)
 
 
 def open_org(ledger: LedgerFile, options: Options) -> Org:
@@ -131,7 +137,10 @@ def read_credentials(environment: Mapping[str, str]) -> Credentials:
         missing = "COUPON_RUNNER_API_SECRET" if key else "COUPON_RUNNER_API_KEY"
     elif user or password:
         missing = "COUPON_RUNNER_API_PASSWORD" if user else "COUPON_RUNNER_API_USER"
-    raise SettingsError(f"No credentials for the API: set {missing}; each may be a file instead, named by …_FILE.")
+    raise SettingsError(
+        f"No credentials for the API: set {missing}; each may be a file instead, named by …_FILE.",
+        again="they are set" if " and " in missing else "it is set",
+    )
 
 
 def real_api(options: Options, environment: Mapping[str, str]) -> Api:
@@ -176,9 +185,23 @@ def rehearsal_api(options: Options, place: Place) -> Iterator[Api]:
             yield Api(url=sandbox.base_url, credentials=credentials, fingerprint="rehearsal")
 
 
+@contextmanager
+def api_of(options: Options, place: Place, environment: Mapping[str, str]) -> Iterator[Api]:
+    """The API that goes with a ledger: the embedded sandbox's with a rehearsal's, else the real one.
+
+    Raises:
+        SettingsError, LockHeld: as `real_api` and `rehearsal_api` say.
+    """
+    if not place.rehearsal:
+        yield real_api(options, environment)
+        return
+    with rehearsal_api(options, place) as api:
+        yield api
+
+
 def _forget_rehearsal(place: Place) -> None:
     """`--fresh`: the rehearsals' ledger and truth begin anew. A real ledger is never touched."""
-    if place.ledger.exists() and not LedgerFile.open(place.ledger, key_folder=place.keys).rehearsal:
+    if is_rehearsal(place.ledger) is False:
         raise UsageError(f"--fresh clears a rehearsal, but {place.ledger} is a real ledger; nothing was changed.")
     for path in place.ledger.parent.glob(f"{place.ledger.name}*"):
         if path.is_file():

@@ -12,12 +12,15 @@ from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.runs import newest_head
 from runner.adapters.ledger.scopes import create_org, find_org
 from runner.adapters.report_files import check_out_folder
-from runner.app.issuing import Conversation, Request
+from runner.app.continuity import check_place
+from runner.app.conversation import Conversation, Request
+from runner.app.org_checks import check_new_org
 from runner.app.place import place_of
 from runner.core.identity import region_problem
 from runner.core.keys import scope_key
 from runner.errors import SettingsError, UsageError
 from runner.ports import Clock
+from runner.settings import config_folder, state_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +59,16 @@ def init_org(request: Request, *, clock: Clock, conversation: Conversation) -> I
         raise SettingsError(f"--region: {problem}")
     place = place_of(options, request.environment)
     created = not place.ledger.exists()
+    check_place(place.ledger, conversation.note)
+    for folder in (state_folder(request.environment), config_folder(request.environment)):
+        _close_to_others(folder)
     if created:
         check_out_folder(options.out, scope_key(name), "(none yet)", None)
         ledger = LedgerFile.create(place.ledger, key_folder=place.keys)
     else:
         ledger = LedgerFile.open(place.ledger, key_folder=place.keys)
         if find_org(ledger, name) is None:
+            check_new_org(ledger, name, url, request.environment, options)
             check_out_folder(options.out, scope_key(name), ledger.ledger_id, newest_head(ledger))
     values: dict[str, object] = {"api_url": url, "region": region, "ledger": options.ledger}
     values["allowed_hosts"] = list(options.allowed_hosts) or None
@@ -78,6 +85,12 @@ def init_org(request: Request, *, clock: Clock, conversation: Conversation) -> I
         settings_written=written,
         default=default,
     )
+
+
+def _close_to_others(folder: Path) -> None:
+    """A folder of ours (it bears our name) that is there already, however it came to be."""
+    if folder.is_dir():
+        folder.chmod(0o700)
 
 
 def _write_settings(path: Path, org: str, values: dict[str, object]) -> tuple[bool, bool]:

@@ -13,16 +13,24 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import typer
 
-from runner.adapters.terminal.endings import command_line, last_line
-from runner.cli.commands import app
+from runner.adapters.terminal.endings import command_line, last_line, next_after_an_error
+from runner.cli import auditing, caring, commands, machine, settling, undoing
+from runner.cli.machine import learn_completion
+from runner.cli.printing import print_json
+from runner.cli.requests import app
+from runner.cli.variables import parser_of
 from runner.core.totals import FATAL
+from runner.core.wording import closest
 from runner.errors import CouponRunnerError
+
+COMMANDS = (commands, machine, settling, auditing, undoing, caring)
+"""Modules whose import adds their commands to the program."""
 
 _USAGE_PROBLEM: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 """What the parser of flags raises; it exports the errors below it only."""
@@ -42,23 +50,26 @@ def run_command(arguments: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a Windows console without UTF-8 must not end a run
     words = list(arguments)
+    learn_completion()
     known = {info.name for info in app.registered_commands}
     command = next((word for word in words if word in known), "")
     try:
         with _interruptible():
-            result = app(words, prog_name="coupon-runner", standalone_mode=False)
+            result = parser_of(app)(words, prog_name="coupon-runner", standalone_mode=False)
         return int(result) if isinstance(result, int) else 0
     except _Interrupted as stopped:
         return _interrupted(stopped.number, command, words)
     except CouponRunnerError as error:
-        following = command_line(*words, *error.add_flags) if error.add_flags else error.next_command
-        return _say(error.exit_code, error.message, command, words, following)
+        following, when = error.next_command, error.again or ""
+        if error.add_flags or error.again:
+            following = command_line(*words, *error.add_flags)
+        return _say(error.exit_code, error.message, command, words, following, when=when, details=error.details)
     except _USAGE_PROBLEM as error:
         message: str = error.format_message()  # type: ignore[attr-defined]
         if not words:
             sys.stderr.write(message + "\n")
             return 2
-        return _say(2, message, command, words, None)
+        return _say(2, _with_suggestion(error, message, words, known), command, words, None)
     except typer.Exit as error:
         return int(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
@@ -68,6 +79,20 @@ def run_command(arguments: Sequence[str]) -> int:
         return 141
     except Exception as error:  # noqa: BLE001 - a fault of ours must not end with 1, which says that some rows need a person
         return _say(FATAL, _fault(error, verbose=_is_verbose(words)), command, words, "coupon-runner runs")
+
+
+def _with_suggestion(error: Exception, message: str, words: Sequence[str], commands: Iterable[str | None]) -> str:
+    """What the parser of flags says of an unknown word, and what was probably meant, where something is close."""
+    possible = getattr(error, "possibilities", None)
+    if possible is not None:
+        given = str(getattr(error, "option_name", ""))
+        meant = closest(given.lstrip("-"), [one.lstrip("-") for one in possible])
+        return str(getattr(error, "message", message)).rstrip(".") + (f" (did you mean --{meant}?)" if meant else "")
+    if message.startswith("No such command"):
+        given = next((word for word in words if not word.startswith("-")), "")
+        meant = closest(given, [one for one in commands if one])
+        return message.rstrip(".") + (f" (did you mean {meant}?)" if meant else "")
+    return message
 
 
 class _Interrupted(BaseException):
@@ -123,7 +148,21 @@ def _fault(error: Exception, *, verbose: bool) -> str:
     )
 
 
-def _say(code: int, message: str, command: str, words: Sequence[str], next_command: str | None) -> int:
+def _wants_json(words: Sequence[str]) -> bool:
+    flags = words[: words.index("--")] if "--" in words else words
+    return "--json" in flags or os.environ.get("COUPON_RUNNER_JSON", "").lower() in ("1", "true", "t", "yes", "y", "on")
+
+
+def _say(
+    code: int,
+    message: str,
+    command: str,
+    words: Sequence[str],
+    next_command: str | None,
+    *,
+    when: str = "",
+    details: Mapping[str, object] | None = None,
+) -> int:
     lines = message.splitlines()
     if len(lines) > 1:
         sys.stderr.write(message.rstrip() + "\n")
@@ -133,6 +172,11 @@ def _say(code: int, message: str, command: str, words: Sequence[str], next_comma
         else next_command
     )
     this_command = command_line(*words)
-    line = last_line(code, why=message, command=command, this_command=this_command, next_command=following)
+    if _wants_json(words):
+        after = following or next_after_an_error(code, command=command, this_command=this_command)
+        print_json({**(details or {}), "error": message.strip(), "exit_code": code, "next": after or None})
+    line = last_line(
+        code, why=message, command=command, this_command=this_command, next_command=following, next_when=when
+    )
     sys.stderr.write(line + "\n")
     return code

@@ -8,41 +8,36 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
 from runner import __version__
 from runner.adapters.clock import SystemClock
 from runner.adapters.report_files import Written
+from runner.adapters.sheets import EmptyTable
 from runner.adapters.terminal.endings import command_line, last_line
-from runner.adapters.terminal.screens import put_all, screen_for, width_of
+from runner.adapters.terminal.screens import width_of
 from runner.adapters.terminal.summary_view import show_summary
-from runner.adapters.terminal.tables import find_text, runs_text, show_text
-from runner.app.issuing import Planned, Request, abandon_run, plan_files, resume_run, run_files
+from runner.adapters.terminal.tables import find_text, live_text, runs_text, show_text
+from runner.app.conversation import Planned, Request
+from runner.app.issuing import plan_files, run_files
 from runner.app.jobs import JobRequest, init_job, request_of_job
+from runner.app.like_live import copy_live_series
 from runner.app.looking import find_of_customer, list_of_runs, rewrite_reports, show_of_run
-from runner.app.place import REHEARSAL, code_table, place_of
+from runner.app.place import REHEARSAL, code_table
+from runner.app.resuming import abandon_run, resume_run
 from runner.app.running import Ended
 from runner.app.setup import init_org
 from runner.cli import flags as f
 from runner.cli.conversation import TerminalConversation, plan_document
+from runner.cli.following import follow_run
+from runner.cli.printing import print_json, print_text
+from runner.cli.requests import app, lasting_flags, layers_of, request_of, say_if_behind, talk_of
+from runner.cli.variables import from_environment
+from runner.core.series_list import names_of_record
 from runner.core.totals import GUARD
+from runner.core.wording import counted
 from runner.errors import InputRefused, SettingsError, UsageError
-from runner.settings import resolve, settings_path, state_folder
-
-app = typer.Typer(
-    name="coupon-runner",
-    help="Issue coupons from spreadsheets: each coupon exactly once, and the truth about every row.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
-
-_NOT_OPTIONS = frozenset({"files", "run", "why", "settings", "verbose", "quiet", "customer", "last", "dry_run"}) | {
-    *("job", "job_name", "date"),
-}
+from runner.settings import state_folder
 
 
 @app.callback(invoke_without_command=True)
@@ -50,49 +45,6 @@ def _root(version: Annotated[bool, typer.Option("--version", help="print the ver
     if version:
         sys.stdout.write(f"coupon-runner {__version__}\n")
         raise typer.Exit(0)
-
-
-def _request(given: dict[str, Any]) -> Request:
-    """The options of a command: its parameters as they were given, over environment and settings file."""
-    flags, environment, path = _layers(given)
-    return Request(options=resolve(flags, environment, path), flags=flags, environment=environment, settings=path)
-
-
-def _layers(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str], Path]:
-    """Flags, environment and the path of the settings file."""
-    environment = dict(os.environ)
-    flags = {name: value for name, value in given.items() if name not in _NOT_OPTIONS and value is not None}
-    if "json_output" in flags:
-        flags["json"] = flags.pop("json_output")
-    return flags, environment, settings_path(given.get("settings"), environment)
-
-
-def _talk(request: Request, *, quiet: bool = False, verbose: int = 0) -> TerminalConversation:
-    talk = TerminalConversation(request.options, code_table(request.options), quiet=quiet)
-    if verbose:
-        talk.show_place(request.settings, place_of(request.options, request.environment))
-    return talk
-
-
-def _print_json(document: object) -> None:
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
-
-
-def _print_text(text: str) -> None:
-    put_all(screen_for(sys.stdout), text.splitlines())
-
-
-def _lasting(request: Request) -> list[str]:
-    """The flags that a suggested command needs as well, to meet the same ledger and organisation."""
-    given = dict(request.flags)
-    if request.job is not None and not request.options.sandbox:
-        given.setdefault("org", request.options.org)
-    return [
-        word
-        for name in ("ledger", "org", "settings")
-        if (value := given.get(name)) is not None
-        for word in (f"--{name}", str(value))
-    ]
 
 
 def _end(ended: Ended, request: Request, talk: TerminalConversation, *, began: float, quiet: bool) -> int:
@@ -114,8 +66,9 @@ def _end(ended: Ended, request: Request, talk: TerminalConversation, *, began: f
             why=why,
             seconds=time.monotonic() - began,
             codes=code_table(request.options),
+            series_names=names_of_record(ended.run.args.get("series_list")),
         )
-    options = _lasting(request)
+    options = lasting_flags(request)
     if ended.run.name.startswith(REHEARSAL):
         options.append("--sandbox")
     if ended.exit_code == GUARD and "--max-coupons" in why:
@@ -129,23 +82,31 @@ def _end(ended: Ended, request: Request, talk: TerminalConversation, *, began: f
         out=str(written.folder),
         campaign=ended.run.campaign,
         options=options,
+        failures=_failures_of(ended),
     )
     sys.stderr.write(line + "\n")
     return ended.exit_code
 
 
+def _failures_of(ended: Ended) -> str:
+    """The file of failures to be corrected: a workbook for whoever brought one, where it was written."""
+    workbook = any(file.get("sheet") for file in ended.run.files)
+    written = {path.name for path in ended.written.files}
+    return "failures.xlsx" if workbook and "failures.xlsx" in written else "failures.csv"
+
+
 def _end_plan(planned: Planned, request: Request, what: list[str]) -> int:
     """0, or 1 when some rows are rejected, 3 when no row is valid or an overlap would be refused. `what`: to be run."""
     plan = planned.plan
+    document = plan_document(planned) if request.options.json_output else {}
     if plan.rows == plan.rejected:
-        raise InputRefused("No row of the input is valid. Correct the rows and plan again.")
-    if request.options.json_output:
-        _print_json(plan_document(planned))
-    else:
+        raise InputRefused("No row of the input is valid. Correct the rows and plan again.", details=document)
+    if not document:
         sys.stdout.write(f"{planned.code}\n")
     if plan.overlaps and request.options.overlap == "refuse":
         raise InputRefused(
-            "Customers hold the same series from another campaign (listed above), and --overlap refuse is set."
+            "Customers hold the same series from another campaign (listed above), and --overlap refuse is set.",
+            details=document,
         )
     code = 1 if plan.rejected else 0
     words = ["run", *what]
@@ -159,16 +120,19 @@ def _end_plan(planned: Planned, request: Request, what: list[str]) -> int:
             words += [word for pair in value for word in (flag, pair)]
         elif value is not False:
             words += [flag, str(value)]
-    why = (
-        f"{plan.rejected:,} of {plan.rows:,} rows are rejected" if code else f"{plan.missing:,} coupons would be issued"
-    )
-    following = last_line(code, why=why, next_command=command_line(*words, "--plan", planned.code))
-    sys.stderr.write(following + "\n")
+    why = f"{counted(plan.missing, 'coupon')} would be issued"
+    if code:
+        why = f"{plan.rejected:,} of {counted(plan.rows, 'row')} {'is' if plan.rejected == 1 else 'are'} rejected"
+    following = command_line(*words, "--plan", planned.code)
+    if document:
+        print_json({**document, "error": None, "exit_code": code, "next": following})
+    sys.stderr.write(last_line(code, why=why, next_command=following) + "\n")
     return code
 
 
 @app.command("run")
 def run(
+    context: typer.Context,
     files: f.Files = None,
     job: f.Job = None,
     date: f.Date = None,
@@ -185,6 +149,7 @@ def run(
     duplicates: f.DuplicatesFlag = None,
     overlap: f.OverlapFlag = None,
     unfinished: f.Unfinished = None,
+    reissue_revoked: f.ReissueRevoked = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="the same as `plan`")] = False,
     plan: f.PlanCode = None,
     yes: f.Yes = None,
@@ -197,12 +162,16 @@ def run(
     sandbox_config: f.SandboxConfig = None,
     api_url: f.ApiUrl = None,
     same_org: f.SameOrg = None,
+    same_api: f.SameApi = None,
     metadata: f.Metadata = None,
     attribution: f.Attribution = None,
     timeout: f.Timeout = None,
     grace: f.Grace = None,
     queue_budget: f.QueueBudget = None,
     reach_budget: f.ReachBudget = None,
+    settle_wait: f.SettleWait = None,
+    settle_after: f.SettleAfter = None,
+    settle_by_time: f.SettleByTime = None,
     out: f.Out = None,
     reports: f.Reports = None,
     ledger: f.Ledger = None,
@@ -218,28 +187,33 @@ def run(
 
     Example of a job: coupon-runner run --job jobs/nightly.toml --yes
     """
+    job, date = _job_of(context, files, job, date)
     if job is not None:
         of_job = _job_request(locals())
         began = time.monotonic()
-        talk = _talk(of_job.request, quiet=quiet, verbose=verbose)
+        talk = talk_of(of_job.request, quiet=quiet, verbose=verbose)
         if dry_run:
             return _plan_job(of_job, job, date, talk)
         done = of_job.run(clock=SystemClock(), conversation=talk)
         if isinstance(done, str):
             return _end_nothing(done, of_job.request)
         return _end(done, of_job.request, talk, began=began, quiet=quiet)
-    request = _request(locals())
+    request = request_of(locals())
     began = time.monotonic()
     paths = _paths(files, date)
-    talk = _talk(request, quiet=quiet, verbose=verbose)
+    talk = talk_of(request, quiet=quiet, verbose=verbose)
     if dry_run:
         return _plan(paths, request, talk)
-    _, ended = run_files(paths, request, clock=SystemClock(), conversation=talk)
+    try:
+        _, ended = run_files(paths, request, clock=SystemClock(), conversation=talk)
+    except EmptyTable as error:
+        return _end_empty(error, request)
     return _end(ended, request, talk, began=began, quiet=quiet)
 
 
 @app.command("plan")
 def plan(
+    context: typer.Context,
     files: f.Files = None,
     job: f.Job = None,
     date: f.Date = None,
@@ -256,6 +230,7 @@ def plan(
     duplicates: f.DuplicatesFlag = None,
     overlap: f.OverlapFlag = None,
     unfinished: f.Unfinished = None,
+    reissue_revoked: f.ReissueRevoked = None,
     max_coupons: f.MaxCoupons = None,
     limit: f.Limit = None,
     rate: f.RateFlag = None,
@@ -265,12 +240,16 @@ def plan(
     sandbox_config: f.SandboxConfig = None,
     api_url: f.ApiUrl = None,
     same_org: f.SameOrg = None,
+    same_api: f.SameApi = None,
     metadata: f.Metadata = None,
     attribution: f.Attribution = None,
     timeout: f.Timeout = None,
     grace: f.Grace = None,
     queue_budget: f.QueueBudget = None,
     reach_budget: f.ReachBudget = None,
+    settle_wait: f.SettleWait = None,
+    settle_after: f.SettleAfter = None,
+    settle_by_time: f.SettleByTime = None,
     out: f.Out = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
@@ -284,18 +263,30 @@ def plan(
 
     Example: coupon-runner plan birthday.csv --campaign birthday-2026-11 --series 415446
     """
+    job, date = _job_of(context, files, job, date)
     if job is not None:
         of_job = _job_request(locals())
-        return _plan_job(of_job, job, date, _talk(of_job.request, quiet=quiet, verbose=verbose))
-    request = _request(locals())
-    return _plan(_paths(files, date), request, _talk(request, quiet=quiet, verbose=verbose))
+        return _plan_job(of_job, job, date, talk_of(of_job.request, quiet=quiet, verbose=verbose))
+    request = request_of(locals())
+    return _plan(_paths(files, date), request, talk_of(request, quiet=quiet, verbose=verbose))
+
+
+def _job_of(
+    context: typer.Context, files: list[Path] | None, job: Path | None, date: str | None
+) -> tuple[Path | None, str | None]:
+    """The job and its date; one that is named by a variable gives way to files on the command line."""
+    if files and job is not None and from_environment(context, "job"):
+        job = None
+    if job is None and date is not None and from_environment(context, "date"):
+        date = None
+    return job, date
 
 
 def _job_request(given: dict[str, Any]) -> JobRequest:
     """What a command with `--job` asks for."""
     if given["files"]:
         raise UsageError("Give files or --job, not both: the job names its own input.")
-    flags, environment, path = _layers(given)
+    flags, environment, path = layers_of(given)
     return request_of_job(
         given["job"], given["date"], flags=flags, environment=environment, settings=path, clock=SystemClock()
     )
@@ -321,13 +312,23 @@ def _plan_job(of_job: JobRequest, job: Path, date: str | None, talk: TerminalCon
 def _end_nothing(why: str, request: Request) -> int:
     """Nothing to do is no failure of this job: said plainly."""
     if request.options.json_output:
-        _print_json({"run": None, "exit_code": 0, "reason": why})
+        print_json({"run": None, "exit_code": 0, "reason": why})
     sys.stderr.write(last_line(0, why=why) + "\n")
     return 0
 
 
+def _end_empty(error: EmptyTable, request: Request) -> int:
+    """Our own file without a row says that all is well; anybody else's was probably exported wrongly."""
+    if not error.ours:
+        raise error
+    return _end_nothing(error.message, request)
+
+
 def _plan(files: list[Path], request: Request, talk: TerminalConversation) -> int:
-    planned = plan_files(files, request, clock=SystemClock(), conversation=talk)
+    try:
+        planned = plan_files(files, request, clock=SystemClock(), conversation=talk)
+    except EmptyTable as error:
+        return _end_empty(error, request)
     talk.show_plan(planned)
     return _end_plan(planned, request, [str(file) for file in files])
 
@@ -352,6 +353,9 @@ def resume(
     grace: f.Grace = None,
     queue_budget: f.QueueBudget = None,
     reach_budget: f.ReachBudget = None,
+    settle_wait: f.SettleWait = None,
+    settle_after: f.SettleAfter = None,
+    settle_by_time: f.SettleByTime = None,
     reports: f.Reports = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
@@ -364,9 +368,9 @@ def resume(
 
     Example: coupon-runner resume 20261123T031500Z-birthday-4f9a1c
     """
-    request = _request(locals())
+    request = request_of(locals())
     began = time.monotonic()
-    talk = _talk(request, quiet=quiet, verbose=verbose)
+    talk = talk_of(request, quiet=quiet, verbose=verbose)
     ended = resume_run(run, request, clock=SystemClock(), conversation=talk)
     return _end(ended, request, talk, began=began, quiet=quiet)
 
@@ -375,6 +379,7 @@ def resume(
 def abandon(
     run: Annotated[str, typer.Argument(metavar="RUN", help="run id")],
     why: Annotated[str, typer.Option(metavar="TEXT", help="the reason, for the record")],
+    org: f.Org = None,
     sandbox: f.Sandbox = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
@@ -384,13 +389,13 @@ def abandon(
 
     Example: coupon-runner abandon 20261123T031500Z-birthday-4f9a1c --why "wrong list"
     """
-    request = _request(locals())
+    request = request_of(locals())
     ended = abandon_run(run, why, request, clock=SystemClock())
     if request.options.json_output:
         sys.stdout.write((ended.written.folder / "summary.json").read_text(encoding="utf-8"))
     left = ended.written.totals.coupons.missing
     sys.stderr.write(
-        last_line(0, why=f"{ended.run.name} is abandoned; {left:,} coupons of it will not be issued") + "\n"
+        last_line(0, why=f"{ended.run.name} is abandoned; {counted(left, 'coupon')} of it will not be issued") + "\n"
     )
     return 0
 
@@ -398,6 +403,7 @@ def abandon(
 @app.command("report")
 def report(
     run: f.Run = None,
+    org: f.Org = None,
     sandbox: f.Sandbox = None,
     out: f.Out = None,
     reports: f.Reports = None,
@@ -409,7 +415,7 @@ def report(
 
     Example: coupon-runner report 20261123T031500Z-birthday-4f9a1c
     """
-    request = _request(locals())
+    request = request_of(locals())
     name, written = rewrite_reports(run, request, clock=SystemClock())
     _print_paths(written, as_json=request.options.json_output)
     sys.stderr.write(last_line(0, why=f"the reports of {name} are written, revision {written.revision}") + "\n")
@@ -423,10 +429,16 @@ def _print_paths(written: Written, *, as_json: bool) -> None:
         sys.stdout.write("".join(f"{path}\n" for path in written.files))
 
 
+def _end_unfound(what: str, following: str) -> int:
+    """Nothing to look at is no error, but said. What is found speaks for itself: then stderr stays silent."""
+    sys.stderr.write(last_line(0, why=what, next_command=following or None) + "\n")
+    return 0
+
+
 @app.command("runs")
 def runs(
     org: f.Org = None,
-    last: Annotated[int, typer.Option(help="how many, the newest first")] = 20,
+    last: Annotated[int, typer.Option(min=1, help="how many, the newest first")] = 20,
     sandbox: f.Sandbox = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
@@ -436,33 +448,40 @@ def runs(
 
     Example: coupon-runner runs --last 5
     """
-    request = _request(locals())
+    request = request_of(locals())
     found = list_of_runs(request, clock=SystemClock(), limit=last)
+    say_if_behind(request, due=True)
     if request.options.json_output:
-        _print_json(found)
-    else:
-        _print_text(runs_text(found, width=width_of(sys.stdout)))
-    return 0
+        print_json(found)
+    elif found:
+        print_text(runs_text(found, width=width_of(sys.stdout)))
+    return 0 if found else _end_unfound("no run is recorded in this ledger", "")
 
 
 @app.command("show")
 def show(
     run: f.Run = None,
+    follow: f.Follow = False,
+    org: f.Org = None,
     sandbox: f.Sandbox = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
     json_output: f.Json = None,
+    progress: f.ProgressFlag = None,
 ) -> int:
     """Show one run as it stands, while it goes on or after.
 
     Example: coupon-runner show 20261123T031500Z-birthday-4f9a1c
     """
-    request = _request(locals())
+    request = request_of(locals())
+    if follow:
+        return follow_run(run, request, options=lasting_flags(request), clock=SystemClock())
     found = show_of_run(run, request, clock=SystemClock())
+    say_if_behind(request, run=run)
     if request.options.json_output:
-        _print_json(found)
+        print_json(found)
     else:
-        _print_text(show_text(found, width=width_of(sys.stdout)))
+        print_text(show_text(found, width=width_of(sys.stdout)))
     return 0
 
 
@@ -472,27 +491,41 @@ def find(
         str,
         typer.Argument(metavar="CUSTOMER", help="mobile, e-mail, external id, customer id, or a text from a cell"),
     ],
+    live: Annotated[
+        bool, typer.Option("--live", help="ask the API for her coupons too, each marked ours or not ours")
+    ] = False,
     org: f.Org = None,
     region: f.Region = None,
     sandbox: f.Sandbox = None,
+    sandbox_config: f.SandboxConfig = None,
+    api_url: f.ApiUrl = None,
+    rate: f.RateFlag = None,
+    timeout: f.Timeout = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
     json_output: f.Json = None,
 ) -> int:
     """Show every row a customer was in, what became of it, and every coupon she got.
 
-    Example: coupon-runner find 919000000001
+    Example: coupon-runner find 919000000001 --live
     """
-    request = _request(locals())
-    found = find_of_customer(customer, request, clock=SystemClock())
+    request = request_of(locals())
+    found = find_of_customer(customer, request, clock=SystemClock(), live=live)
+    say_if_behind(request)
+    if found["forgotten"]:
+        sys.stderr.write(f"This customer was forgotten on {str(found['forgotten'])[:10]}: nothing more is issued.\n")
     if request.options.json_output:
-        _print_json(found)
-    elif found["rows"]:
-        rows: Any = found["rows"]
-        _print_text(find_text(rows, width=width_of(sys.stdout)))
-    else:
-        sys.stderr.write("This customer is in no row of any run of the organisation.\n")
-    return 0
+        print_json(found)
+    rows: Any = found["rows"]
+    if rows and not request.options.json_output:
+        print_text(find_text(rows, width=width_of(sys.stdout)))
+    if live and not request.options.json_output:
+        print_text("\n" + live_text(found, width=width_of(sys.stdout)))
+    if rows:
+        return 0
+    return _end_unfound(
+        "this customer is in no row of any run of the organisation", command_line("runs", *lasting_flags(request))
+    )
 
 
 @app.command("init")
@@ -501,6 +534,7 @@ def init(
     api_url: f.ApiUrl = None,
     region: f.Region = None,
     rate: f.RateFlag = None,
+    same_api: f.SameApi = None,
     out: f.Out = None,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
@@ -515,26 +549,27 @@ def init(
 
     Example of a job: coupon-runner init --job birthday
     """
-    request = _request(locals())
+    request = request_of(locals())
     if job_name is not None:
         written = init_job(job_name, request, folder=Path())
         if request.options.json_output:
-            _print_json({"job": job_name, "file": str(written)})
+            print_json({"job": job_name, "file": str(written)})
         else:
             sys.stdout.write(f"job       {written}\n")
         following = command_line("plan", "--job", str(written))
         sys.stderr.write(last_line(0, why=f"{written} is written; edit it", next_command=following) + "\n")
         return 0
-    made = init_org(request, clock=SystemClock(), conversation=_talk(request))
+    made = init_org(request, clock=SystemClock(), conversation=talk_of(request))
     document = {
         "org": made.org,
         "settings": str(made.settings),
         "ledger": str(made.ledger),
         "ledger_created": made.ledger_created,
+        "settings_written": made.settings_written,
         "default": made.default,
     }
     if request.options.json_output:
-        _print_json(document)
+        print_json(document)
     else:
         sys.stdout.write(
             f"ledger    {made.ledger}{' (new)' if made.ledger_created else ''}\nsettings  {made.settings}\n"
@@ -555,25 +590,63 @@ def sandbox(
     ] = None,
     sandbox_config: f.SandboxAnswers = None,
     truth: Annotated[Path | None, typer.Option(help="file of its truth (default: in the user's state folder)")] = None,
+    like_live: f.LikeLive = False,
+    series: f.LiveSeries = None,
+    api_url: f.ApiUrl = None,
+    org: f.Org = None,
+    settings: f.Settings = None,
+    print_config: f.PrintConfig = False,
+    openapi: f.PrintOpenApi = False,
+    json_output: Annotated[bool, typer.Option("--json", help="its address as one line of JSON on stdout")] = False,
 ) -> int:
     """Serve the API on this machine, to rehearse and test against. GET /_truth tells who holds what.
 
     Example: coupon-runner sandbox --port 8765 --chaos 7
-    """
-    from runner.sandbox import SandboxConfigError, TruthError, load_config, serve  # the other commands do without it
 
+    Example: coupon-runner sandbox --like-live --series 415446,535521
+    """
+    from runner.sandbox import (  # the other commands do without it
+        SandboxConfigError,
+        TruthError,
+        describe,
+        load_config,
+        serve,
+    )
+
+    given = {"series": series, "api_url": api_url, "org": org, "settings": settings}
+    request = request_of({**given, "sandbox_config": sandbox_config, "json_output": json_output or None})
+    sandbox_config, json_output = request.options.sandbox_config, request.options.json_output
+    copied = None
+    if like_live:
+        copied = copy_live_series(request.options, request.environment, clock=SystemClock())
+        for note in copied.notes:
+            sys.stderr.write(f"{note}\n")
+    elif series is not None or print_config:
+        raise UsageError("--series and --print-config go with --like-live, which copies real series' settings.")
+    if copied is not None and print_config:
+        sys.stdout.write(copied.as_toml())
+        return 0
+    if openapi:
+        try:
+            print_json(describe(load_config(sandbox_config, beneath=copied.config if copied else None), chaos=chaos))
+        except SandboxConfigError as error:
+            raise SettingsError(str(error)) from None
+        return 0
     path = truth or state_folder(os.environ) / "sandbox" / "truth.db"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def ready(url: str) -> None:
-        sys.stdout.write(f"{url}\n")
-        sys.stdout.flush()
+        if json_output:
+            print_json({"url": url, "truth": str(path)}, one_line=True)
+        else:
+            sys.stdout.write(f"{url}\n")
+            sys.stdout.flush()
         sys.stderr.write(f"the sandbox serves {url}; its truth is {path} and {url}/_truth; Ctrl-C ends it\n")
 
     try:
         serve(
             truth_path=path,
-            config=load_config(sandbox_config),
+            config=load_config(sandbox_config, beneath=copied.config if copied else None),
             seed=seed,
             chaos=chaos,
             host=host,

@@ -17,11 +17,12 @@ from runner.adapters.terminal.asking import ask, confirm, is_terminal
 from runner.adapters.terminal.plan_view import ColumnSeen, SeriesSeen, plan_json, show_plan
 from runner.adapters.terminal.progress import progress_for
 from runner.adapters.terminal.screens import screen_for
-from runner.adapters.terminal.texts import duration, stamp
-from runner.app.issuing import Conversation, Planned
+from runner.adapters.terminal.texts import stamp
+from runner.app.conversation import Conversation, Planned
 from runner.app.place import Place
 from runner.core.codes import CodeTable
 from runner.core.pacing import parse_rate
+from runner.core.wording import counted, duration
 from runner.ports import Progress
 from runner.settings import Options
 
@@ -51,7 +52,8 @@ class TerminalConversation(Conversation):
             f"ledger    {place.ledger}{'' if place.ledger.is_file() else ' (not there)'}\n"
             f"org       {self._options.org or 'not set'}\n"
             f"api       {api}\n"
-            f"pace      {self._options.rate or 'the default'}, at most {self._options.concurrency:,} calls in flight"
+            f"pace      {self._options.rate or 'the default'}, at most "
+            f"{counted(self._options.concurrency, 'call')} in flight"
         )
 
     def show_resume(self, run: RunFacts, counts: RunCounts) -> None:
@@ -60,8 +62,8 @@ class TerminalConversation(Conversation):
         files = ", ".join(str(file.get("name", "")) for file in run.files)
         self.note(
             f"run {run.name}: campaign {run.campaign}, {files}, begun {stamp(run.started)} by {user} on {host}\n"
-            f"{counts.issued:,} of {counts.target:,} coupons issued, {counts.held:,} in doubt,"
-            f" {counts.missing:,} left to issue to {counts.open_orders:,} orders"
+            f"{counts.issued:,} of {counted(counts.target, 'coupon')} issued, {counts.held:,} in doubt,"
+            f" {counts.missing:,} left to issue to {counted(counts.open_orders, 'order')}"
         )
 
     def note(self, sentence: str) -> None:

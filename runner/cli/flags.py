@@ -66,8 +66,26 @@ SandboxConfig = Annotated[
 SandboxAnswers = Annotated[
     Path | None, typer.Option("--sandbox-config", help="answers and faults by series or customer (TOML)")
 ]
+LikeLive = Annotated[
+    bool, typer.Option("--like-live", help="with the settings of real series, read by GET with the credentials")
+]
+LiveSeries = Annotated[
+    str | None, typer.Option("--series", metavar="ID[,ID]", help="with --like-live: which series to copy")
+]
+PrintOpenApi = Annotated[bool, typer.Option("--openapi", help="print the OpenAPI description of it, and serve nothing")]
+PrintConfig = Annotated[
+    bool,
+    typer.Option("--print-config", help="with --like-live: print them for --sandbox-config, and serve nothing"),
+]
+ReissueRevoked = Annotated[
+    bool | None,
+    typer.Option("--reissue-revoked", help="coupons revoked since count as issued no more: ask for them again"),
+]
 SameOrg = Annotated[
     bool | None, typer.Option("--same-org", help="the address or credentials changed, the customers did not")
+]
+SameApi = Annotated[
+    bool | None, typer.Option("--same-api", help="other customers than those of the org with the same credentials")
 ]
 Metadata = Annotated[
     bool | None, typer.Option("--metadata/--no-metadata", help="send the call's key as metadata (default yes)")
@@ -77,6 +95,17 @@ Timeout = Annotated[str | None, typer.Option(metavar="60s", help="deadline of a 
 Grace = Annotated[str | None, typer.Option(metavar="25s", help="after the first Ctrl-C, for calls in flight")]
 QueueBudget = Annotated[str | None, typer.Option(metavar="3h", help="give a series up after so long without a coupon")]
 ReachBudget = Annotated[str | None, typer.Option(metavar="10m", help="give the API up after so long out of reach")]
+SettleWait = Annotated[
+    str | None, typer.Option(metavar="2m", help="read calls in doubt again for so long before giving them up (exit 5)")
+]
+SettleAfter = Annotated[
+    str | None,
+    typer.Option(metavar="15m", help="least time after a call before the API's showing nothing of it is a proof"),
+]
+SettleByTime = Annotated[
+    bool | None,
+    typer.Option("--settle-by-time", help="let the time of coupons settle doubts where the API shows no metadata"),
+]
 Out = Annotated[Path | None, typer.Option(help="folder of the reports (default ./coupon-runs)")]
 Reports = Annotated[
     str | None, typer.Option(metavar="csv|all", help="CSV and JSON only, or the workbooks as well (default all)")
@@ -112,5 +141,8 @@ Date = Annotated[
 ]
 Files = Annotated[
     list[Path] | None, typer.Argument(metavar="FILE…", help="Excel workbooks (.xlsx) and CSV files", show_default=False)
+]
+Follow = Annotated[
+    bool, typer.Option("--follow", "-f", help="show it again and again until it ends; Ctrl-C leaves, the run goes on")
 ]
 Run = Annotated[str | None, typer.Argument(metavar="RUN", help="run id (default: the newest one)", show_default=False)]

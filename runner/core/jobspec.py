@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import NamedTuple
+
+from runner.core.wording import closest
 
 
 class Shape(StrEnum):
@@ -496,11 +497,10 @@ def _suggest(name: str) -> str:
         table, _, only = elsewhere[0].rpartition(".")
         where = f"in [{table}]" if table else "at the top, above the first [table]"
         return f"; {only} stands {where}"
-    close = difflib.get_close_matches(name, [*BY_NAME, *TABLES], n=1, cutoff=0.6)
-    if not close:
-        leaves = {key.leaf: key.name for key in KEYS}
-        close = [leaves[one] for one in difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.7)]
-    return f" (did you mean {close[0]}?)" if close else "; docs/jobs.md lists every key"
+    leaves = {key.leaf: key.name for key in KEYS}
+    # A table's name before it is alike in many keys and says nothing: it counts only where the rest is right.
+    meant = closest(leaf, [*leaves, *TABLES])
+    return f" (did you mean {leaves.get(meant, meant)}?)" if meant else "; docs/jobs.md lists every key"
 
 
 def _problem_of(key: JobKey, value: object) -> str | None:

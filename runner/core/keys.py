@@ -27,6 +27,17 @@ def coupon_hash(key: bytes, coupon: str) -> bytes:
     return blake2b(coupon.encode(), digest_size=16, key=key, person=b"coupon").digest()
 
 
+def name_problem(name: str) -> str | None:
+    """Why a text cannot be the name of an org or a campaign, or None: a sign that nobody sees is no part of a name."""
+    for sign in name:
+        if unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp"):
+            return f"a name is one line of visible text, and this one holds {_SIGNS.get(sign, f'U+{ord(sign):04X}')}"
+    return None
+
+
+_SIGNS = {"\0": "a NUL", "\n": "a line break", "\r": "a line break", "\t": "a tab", "\x1b": "an escape character"}
+
+
 def order_key(key: bytes, org: str, campaign: str, series: int, person: bytes) -> str:
     """The order's key (24 hexadecimal digits): a digest of org, campaign, series and the person's name hash.
 

@@ -20,7 +20,10 @@ SURPLUS = "surplus"
 SAME_PERSON = "same_person"
 """Pseudo-code of an order that was merged into an older one before both had been issued anything."""
 
-FOR_GOOD = frozenset({RESENT, "forgotten"})
+FORGOTTEN = "forgotten"
+"""Pseudo-code of an order whose person was forgotten at her request."""
+
+FOR_GOOD = frozenset({RESENT, FORGOTTEN})
 """Codes that close an order beyond the run that closed it."""
 
 KNOWN_FOR_ANOTHER = "known_for_another"
@@ -43,11 +46,18 @@ class Seen(StrEnum):
 
 
 class CouponState(StrEnum):
-    """What a recorded coupon is: new, held by the customer before this call, or listed twice in one answer."""
+    """What a recorded coupon is: new, held by the customer before this call, or listed twice in one answer.
+
+    What becomes of a new one later: revoked (it still counts as issued), redeemed, or replaced, when a later run asked
+    again for what was revoked.
+    """
 
     ISSUED = "issued"
     RESENT = "resent"
     REPEATED = "repeated"
+    REVOKED = "revoked"
+    REDEEMED = "redeemed"
+    REPLACED = "replaced"
 
 
 def sort_coupons(

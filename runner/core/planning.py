@@ -65,7 +65,10 @@ class StagedRow(NamedTuple):
 
 
 class OrderFacts(NamedTuple):
-    """An order that the ledger has. `other`: None in this campaign, else where it stands ("campaign X, run Y, …")."""
+    """An order that the ledger has. `other`: None in this campaign, else where it stands ("campaign X, run Y, …").
+
+    `replaced`: its revoked coupons that are to be asked for again; they are no part of `issued` then.
+    """
 
     id: int
     key: str
@@ -77,6 +80,7 @@ class OrderFacts(NamedTuple):
     closed: str | None
     unfinished: bool
     other: str | None
+    replaced: int = 0
 
 
 class LineRole(StrEnum):
@@ -113,11 +117,12 @@ class PlannedOrder:
     existing: OrderFacts | None
     elsewhere: tuple[OrderFacts, ...] = ()
     skipped: bool = False
+    forgotten: bool = False
 
     @property
     def missing(self) -> int:
         """What the run would ask for."""
-        if self.skipped:
+        if self.skipped or self.forgotten:
             return 0
         if self.existing is None:
             return self.target
@@ -152,12 +157,14 @@ class Known(NamedTuple):
     """What the ledger knows for a cluster.
 
     Orders by (person, series) over all campaigns, and this campaign's by key. `sent_as`: the identifiers (kind, value
-    as sent) under which a person's coupons were issued or are in doubt, over all campaigns.
+    as sent) under which a person's coupons were issued or are in doubt, over all campaigns. `forgotten`: people who
+    were erased at their request: nothing is issued to them, in any campaign.
     """
 
     orders: Mapping[tuple[int, int], Sequence[OrderFacts]]
     by_key: Mapping[str, OrderFacts]
     sent_as: Mapping[int, Collection[tuple[Kind, str]]] = MappingProxyType({})
+    forgotten: Collection[int] = ()
 
 
 NOTHING_KNOWN = Known({}, {})
@@ -425,6 +432,7 @@ def _plan_order(
         existing=existing,
         elsewhere=elsewhere,
         skipped=bool(elsewhere) and overlap is Overlap.SKIP,
+        forgotten=person.person is not None and person.person in known.forgotten,
     )
 
 
@@ -528,7 +536,8 @@ def _targets_of(
 class SeriesPlan:
     """What a run would ask of one series.
 
-    `missing` coupons in at least `calls` calls for `orders` orders with missing > 0.
+    `missing` coupons in at least `calls` calls for `orders` orders with missing > 0. `replaced`: revoked coupons that
+    count as issued no more.
     """
 
     series: int
@@ -538,6 +547,7 @@ class SeriesPlan:
     held: int
     missing: int
     calls: int
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -556,7 +566,8 @@ class Plan:
     `below`: orders whose target is below what is issued already. `leavers`: orders of earlier runs of the campaign
     that hold
     coupons and are in no row now (None for a file of our own lines, which lists none). `digest`: of every order with
-    its target and what is missing. `examples`: rejected rows (file, sheet, row, problems), the first few.
+    its target and what is missing. `examples`: rejected rows (file, sheet, row, problems), the first few. `replaced`:
+    revoked coupons that are no part of `issued` any more, since they are to be asked for again.
     """
 
     rows: int
@@ -576,6 +587,7 @@ class Plan:
     overlaps: tuple[OverlapSeen, ...]
     examples: tuple[tuple[Place, tuple[Problem, ...]], ...]
     digest: str
+    replaced: int = 0
 
     @property
     def used(self) -> int:

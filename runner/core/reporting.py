@@ -38,9 +38,12 @@ FAILURE_COLUMNS = (
     *("_row", "_sheet", "_status", "_target", "_issued", "_missing"),
     *("_error_code", "_error_message", "_advice", REF_COLUMN),
 )
+RESOLVE_COLUMNS = ("resolve_issued", "resolve_why")
+"""Blank in what we write: what a person who knows fills in before `resolve --from` reads it."""
 DOUBT_COLUMNS = (
     *("rows", "sheet", "file", "series", "kind", "customer", "call_key", "run", "state", "quantity", "known"),
-    *("in_doubt", "began", "ended", "http", "code", "message", "request_id"),
+    *("in_doubt", "began", "ended", "http", "code", "message", "request_id", "evidence"),
+    *RESOLVE_COLUMNS,
 )
 COUPON_COLUMNS = (
     *("row", "sheet", "file", "series", "kind", "customer", "code", "coupon_id", "call_key", "run", "time", "state"),
@@ -270,6 +273,8 @@ class Tables:
             call.code or "",
             neutralise(line.order.doubt.message if call is line.order.doubts[-1] else call.message or ""),
             neutralise(call.request_id or ""),
+            neutralise(call.evidence or ""),
+            *("" for _ in RESOLVE_COLUMNS),
         ]
 
     def coupon_rows(self, line: ReportLine, coupons: Sequence[CouponFacts]) -> list[list[Cell]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runner.core.columns import SYNONYMS, Role, squeeze
 from runner.core.keys import scope_key
@@ -80,6 +80,11 @@ class SeriesList:
                 key = scope_key(entry.name)
                 names[key] = (*names.get(key, ()), entry.id)
         return names
+
+
+def names_of_record(record: Mapping[str, Any] | None) -> dict[int, str]:
+    """The names of series by id, out of a list of series as a run remembers it."""
+    return {int(entry[0]): str(entry[1]) for entry in (record or {}).get("entries", ()) if entry[1]}
 
 
 class SeriesNames:

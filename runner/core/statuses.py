@@ -49,7 +49,10 @@ class Cause(NamedTuple):
 
 
 class CallFacts(NamedTuple):
-    """A call as the ledger stores it. Times are seconds since the epoch, UTC; `klass` and `scope` belong to `code`."""
+    """A call as the ledger stores it. Times are seconds since the epoch, UTC; `klass` and `scope` belong to `code`.
+
+    `evidence`: of a call in doubt, what the newest read of the API said of it.
+    """
 
     key: str
     order_id: int
@@ -68,6 +71,7 @@ class CallFacts(NamedTuple):
     message: str | None
     flags: tuple[str, ...] | None
     request_id: str | None
+    evidence: str | None = None
 
 
 class OrderState(NamedTuple):
@@ -151,7 +155,13 @@ FLAG_SENTENCES = {
     "counts_contradict": "the counts in the API's answer contradict the coupons it lists",
     "known_for_another": "the API gave a coupon that another customer holds already",
     "resent": "the API gave a coupon again that this customer held before; it is not counted",
+    "found_again": "it was found again after the ledger had been put back from an older copy",
     "repeated": "the API listed a coupon twice in one answer; it is counted once",
+    "repeated_coupon": "the API listed a coupon twice in one answer; it is counted once",
+    "unreadable_coupon": "the API listed a coupon that cannot be read; it is held as in doubt",
+    "surplus": "two names turned out to be one customer after coupons were issued to both",
+    "same_person": "two names in the list turned out to be one customer, who is issued to once",
+    "appeared_later": "a coupon appeared after its call was settled without it",
 }
 """What a surprise means, where a line names it. Others are named as they are."""
 
@@ -283,6 +293,10 @@ def judge_line(share: Share, order: OrderVerdict) -> LineVerdict:
     return LineVerdict(LineStatus.NOT_SENT if again else LineStatus.FAILED, share, order.cause, again)
 
 
+SAME_PERSON_AS = "same person as"
+"""How the message of a line begins whose customer turned out, while a run went on, to be another line's."""
+
+
 def judge_duplicate(same_as: str, *, same_person: bool = False, surplus: bool = False) -> LineVerdict:
     """A line that repeats another one. `same_as`: the row it repeats, as `name_row` says it, or a whole sentence.
 
@@ -290,9 +304,9 @@ def judge_duplicate(same_as: str, *, same_person: bool = False, surplus: bool = 
     a person (`undo`).
     """
     if surplus:
-        message = f"same person as {same_as}; coupons were issued to both before that was known"
+        message = f"{SAME_PERSON_AS} {same_as}; coupons were issued to both before that was known"
         return LineVerdict(LineStatus.DUPLICATE, NOTHING, Cause("surplus", message), False)
-    message = f"same person as {same_as}" if same_person else f"same as {same_as}"
+    message = f"{SAME_PERSON_AS} {same_as}" if same_person else f"same as {same_as}"
     return LineVerdict(LineStatus.DUPLICATE, NOTHING, Cause("", message), False)
 
 

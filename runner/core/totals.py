@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from runner.core.merging import SURPLUS
+from runner.core.merging import SAME_PERSON, SURPLUS
 from runner.core.report_lines import RejectedLine, ReportLine
-from runner.core.statuses import LineStatus, LineVerdict, OrderVerdict, Share
+from runner.core.statuses import SAME_PERSON_AS, LineStatus, LineVerdict, OrderVerdict, Share, name_row
 from runner.errors import Fatal
 
 ALL_ISSUED = 0
@@ -30,6 +30,10 @@ PRECEDENCE = (*SIGNALS, LOCKED, USAGE, INPUT_REFUSED, FATAL, GUARD, IN_DOUBT, NE
 
 PERSON_FLAGS = frozenset({"more_than_asked"})
 """Surprises that a person must look at: a customer holds more than she was to get."""
+
+
+PLACES = 10
+"""Rows that are named with each surprise; the reports have all of them."""
 
 
 class DoesNotAddUp(Fatal):
@@ -61,6 +65,7 @@ class Totals:
     `rows`, `line_count`, `rejected`: as the ledger counts them. `rows_seen`: rows that the report met. `lines`: lines
     by status, rejected rows among them. `again`: lines that can be sent again as they are. `for_a_person`: lines that a
     person must look at. `errors`: lines by code, of those that miss something or surprise. `flags`: surprises, by name.
+    `surprises`: the first rows of each of them, as `name_row` says it.
     `ledger_issued` and `ledger_in_doubt`: summed over the calls, apart from any line.
     """
 
@@ -77,6 +82,7 @@ class Totals:
     flags: Mapping[str, int]
     ledger_issued: int
     ledger_in_doubt: int
+    surprises: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -89,6 +95,7 @@ class Tally:
     again: int = 0
     for_a_person: int = 0
     rows_seen: int = 0
+    places: dict[str, list[str]] = field(default_factory=dict)
     _series: dict[int, list[int]] = field(default_factory=dict)
 
     def add_page(self, page: Iterable[ReportLine | RejectedLine]) -> None:
@@ -99,8 +106,26 @@ class Tally:
                 continue
             self.rows_seen += line.starts_row
             self.add_line(line.series, line.verdict, line.holding.revoked)
-            if line.first and line.order.flags:
+            if line.verdict.status is LineStatus.DUPLICATE:
+                self._meet_same_person(line)
+            elif line.first and line.order.flags:
                 self.add_flags(line.order)
+                for flag in set(line.order.flags):
+                    self._place(flag, line)
+
+    def _meet_same_person(self, line: ReportLine) -> None:
+        """A line whose customer turned out, while a run went on, to be another line's."""
+        code, message = line.verdict.cause
+        if code == SURPLUS:
+            self._place(SURPLUS, line)
+        elif message.startswith(SAME_PERSON_AS):
+            self.flags[SAME_PERSON] += 1
+            self._place(SAME_PERSON, line)
+
+    def _place(self, flag: str, line: ReportLine) -> None:
+        places = self.places.setdefault(flag, [])
+        if len(places) < PLACES:
+            places.append(name_row(line.at.row, line.at.sheet))
 
     def add_rejected(self) -> None:
         """One rejected row."""
@@ -159,6 +184,7 @@ class Tally:
             flags=dict(sorted(self.flags.items())),
             ledger_issued=ledger_issued,
             ledger_in_doubt=ledger_in_doubt,
+            surprises={flag: tuple(places) for flag, places in sorted(self.places.items())},
         )
 
 
@@ -173,6 +199,13 @@ def _coupons(sums: list[int]) -> Coupons:
         revoked=revoked,
         above=issued + in_doubt + missing - target,
     )
+
+
+def tell_places(totals: Totals, flag: str) -> str:
+    """Where a surprise is: its first rows, and how many more there are; "" when no row is known."""
+    places = totals.surprises.get(flag, ())
+    rest = totals.flags.get(flag, 0) - len(places)
+    return ", ".join(places) + (f" and {rest:,} more" if places and rest > 0 else "")
 
 
 def coupon_sums(coupons: Coupons) -> list[str]:

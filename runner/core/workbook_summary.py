@@ -22,7 +22,9 @@ from runner.core.totals import (
     Totals,
     coupon_sums,
     principal_exit,
+    tell_places,
 )
+from runner.core.wording import counted, series_word
 from runner.core.workbook_tables import MAX_LINES, Changes, Local, name_zone, tell_time
 
 REHEARSAL = "REHEARSAL"
@@ -90,7 +92,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInWords:
-    """What a run is, as far as its summary says it. Times in seconds since the epoch."""
+    """What a run is, as far as its summary says it. Times in seconds since the epoch.
+
+    `series_names`: of the series whose names a list of series told.
+    """
 
     name: str
     org: str
@@ -103,6 +108,7 @@ class RunInWords:
     ended: float | None
     live: bool
     rehearsal: bool
+    series_names: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +151,8 @@ def summarise(
             for block in (
                 _coupons_block(totals.coupons),
                 _status_block(totals),
-                _series_block(totals.series),
+                _series_block(totals.series, run.series_names),
+                _surprises_block(totals),
                 _codes_block(totals.errors, codes),
                 _reasons_block(reasons),
             )
@@ -158,10 +165,11 @@ def summarise(
 def _headline(totals: Totals, live: bool) -> str:
     coupons = totals.coupons
     if coupons.above:
-        text = f"{coupons.issued:,} coupons are issued; {coupons.target:,} were wanted."
+        wanted = counted(coupons.target, "was", "were")
+        text = f"{counted(coupons.issued, 'coupon is', 'coupons are')} issued; {wanted} wanted."
     else:
         share = f" ({100 * coupons.issued // coupons.target}%)" if coupons.target else ""
-        text = f"{coupons.issued:,} of {coupons.target:,} coupons are issued{share}."
+        text = f"{coupons.issued:,} of {counted(coupons.target, 'coupon is', 'coupons are')} issued{share}."
     return f"The run was still going on when this was written. {text}" if live else text
 
 
@@ -259,11 +267,11 @@ def word_of(status: str) -> str:
     return str(status).replace("_", " ")
 
 
-def _series_block(series: Mapping[int, Coupons]) -> Block | None:
+def _series_block(series: Mapping[int, Coupons], names: Mapping[int, str]) -> Block | None:
     if not series:
         return None
     ordered = sorted(series.items(), key=lambda item: (-item[1].missing - item[1].in_doubt, item[0]))
-    rows = [_series_row(str(number), [coupons]) for number, coupons in ordered[:SERIES_SHOWN]]
+    rows = [_series_row(series_word(number, names), [coupons]) for number, coupons in ordered[:SERIES_SHOWN]]
     charted = min(len(rows), 12)
     if len(ordered) > SERIES_SHOWN:
         rest = [coupons for _, coupons in ordered[SERIES_SHOWN:]]
@@ -289,6 +297,21 @@ def _series_row(name: str, several: Sequence[Coupons]) -> tuple[str | int, ...]:
         sum(one.issued for one in several),
         sum(one.in_doubt for one in several),
         sum(one.missing for one in several),
+    )
+
+
+def _surprises_block(totals: Totals) -> Block | None:
+    if not totals.flags:
+        return None
+    rows: list[tuple[str | int, ...]] = [
+        (flag.replace("_", " "), count, FLAG_SENTENCES.get(flag, ""), tell_places(totals, flag))
+        for flag, count in totals.flags.items()
+    ]
+    return Block(
+        title="Surprises",
+        sentence="What answers held that nobody asked for, and names that turned out to be one customer.",
+        headings=("Surprise", "Orders", "What it means", "Where"),
+        rows=tuple(rows),
     )
 
 

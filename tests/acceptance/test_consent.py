@@ -86,7 +86,9 @@ def test_abandon_ends_a_run_for_good_with_its_reason(desk):
     """What it issued stays; the same file run again asks for what is missing, as a new run."""
     file = desk.write("old.csv", ROWS)
     run = desk.rehearse(file, "--limit", "1", expect=75).summary["run"]
-    desk.run("abandon", run, "--why", "wrong list")
+    summary = desk.run("abandon", run, "--why", "wrong list", "--json").json
+    assert (summary["state"], summary["reason"]) == ("abandoned", "wrong list")
+    assert [(one["what"], one["why"]) for one in summary["overrides"]] == [("abandon", "wrong list")]
     assert desk.run("show", run, "--json").json["reason"] == "wrong list"
     assert "has ended already" in desk.run("abandon", run, "--why", "again", expect=2).last_line
     assert desk.rehearsed_truth()["totals"]["posts"] == 1

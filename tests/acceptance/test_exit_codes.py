@@ -116,16 +116,19 @@ def test_4_when_the_cap_is_reached(desk):
 
 def test_5_when_calls_remain_in_doubt(desk):
     """A lost answer is held: named in in_doubt.csv, not in failures.csv, and never asked for again."""
-    with desk.serving(f'[[customers]]\nmobile = "{mobile(1)}"\nanswers = ["commit_then_cut"]\n') as server:
+    hidden = "[reading]\nlag_seconds = 3600\n"
+    with desk.serving(hidden + f'[[customers]]\nmobile = "{mobile(1)}"\nanswers = ["commit_then_cut"]\n') as server:
         desk.init(server)
         file = desk.write("list.csv", rows(3))
-        ended = desk.run("run", file, "--campaign", "c", "--yes", "--max-coupons", "9", "--json", expect=5)
+        ended = desk.run(
+            "run", file, "--campaign", "c", "--yes", "--max-coupons", "9", "--settle-wait", "0s", "--json", expect=5
+        )
         reports = desk.reports_of(ended)
         assert reports.statuses() == ["in_doubt", "issued", "issued"]
         assert [(row["customer"], row["in_doubt"]) for row in reports.table("in_doubt.csv")] == [(mobile(1), "1")]
         assert reports.table("failures.csv") == []
         assert "in_doubt.csv" in ended.last_line
-        desk.run("run", file, "--campaign", "c", "--yes", "--max-coupons", "9", expect=5)
+        desk.run("run", file, "--campaign", "c", "--yes", "--max-coupons", "9", "--settle-wait", "0s", expect=5)
         assert (server.posts(), server.issued()) == (3, 3)
 
 

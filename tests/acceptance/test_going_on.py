@@ -44,6 +44,23 @@ def test_resume_refuses_an_older_copy_that_brought_its_own_witness(desk):
         assert server.issued() == 4
 
 
+def test_a_run_that_would_first_go_on_with_another_looks_at_that_ones_reports_too(desk):
+    """The unfinished run wrote its reports elsewhere: they know what an older copy of the ledger forgot."""
+    with desk.serving() as server:
+        desk.init(server)
+        file, first = desk.write("list.csv", ROWS), ["--out", desk.folder / "first"]
+        desk.run("run", file, "--campaign", "c", *CAP, "--limit", "2", *first, expect=75)
+        shutil.copytree(desk.ledger.parent, desk.folder / "copy")
+        desk.run("resume", "--yes", "--limit", "2", expect=75)
+        shutil.rmtree(desk.ledger.parent)
+        shutil.copytree(desk.folder / "copy", desk.ledger.parent)
+        again = desk.run("run", file, "--campaign", "c", *CAP, "--out", desk.folder / "second", expect=2)
+        assert "put back from an older copy" in again.last_line
+        other = desk.run("run", file, "--campaign", "d", *CAP, "--out", desk.folder / "second", expect=2)
+        assert "put back from an older copy" in other.last_line
+        assert server.issued() == 4
+
+
 def test_an_abandoned_run_is_never_resumed(desk):
     """Its rest was given up for good, and other campaigns have been compared without it since."""
     with desk.serving() as server:

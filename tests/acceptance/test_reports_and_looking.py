@@ -36,7 +36,10 @@ ADDED = [
 ]
 ROWS = [f"Ann,{mobile(1)},415446,2", f'"=1+1",{mobile(2)},415446,1', f"Cid,{mobile(3)},415446,5", "Dee,nobody,415446,1"]
 HEADER = "name,mobile,series_id,count"
-COMMANDS = ["init", "plan", "run", "resume", "abandon", "report", "runs", "show", "find", "sandbox"]
+COMMANDS = [
+    *("init", "plan", "run", "resume", "abandon", "reconcile", "resolve", "undo", "report", "runs", "show", "find"),
+    *("audit", "backup", "recover", "forget", "purge", "sandbox", "doctor", "completion"),
+]
 
 
 @pytest.fixture

@@ -37,7 +37,10 @@ def test_the_first_signal_stops_cleanly_and_resume_goes_on(desk, number, code):
 
 def test_the_second_signal_leaves_at_once_and_the_calls_are_in_doubt(desk):
     """Nobody waits for the answer that hangs; it is never asked for again."""
-    with desk.serving(f'[[customers]]\nmobile = "{mobile(2)}"\nanswers = ["commit_then_hang:30"]\n') as server:
+    config = (
+        f'[reading]\nlag_seconds = 3600\n[[customers]]\nmobile = "{mobile(2)}"\nanswers = ["commit_then_hang:30"]\n'
+    )
+    with desk.serving(config) as server:
         desk.init(server)
         file = desk.write("list.csv", [f"{mobile(n)},415446,1" for n in range(1, 4)])
         live = desk.start("run", file, *WORDS)
@@ -47,9 +50,9 @@ def test_the_second_signal_leaves_at_once_and_the_calls_are_in_doubt(desk):
         live.signal(signal.SIGINT)
         assert live.wait() == 143
         assert "leaving at once: calls in flight are in doubt" in live.err
-        reports = desk.issue("resume", "--yes", expect=5)
+        reports = desk.issue("resume", "--yes", "--settle-wait", "0s", expect=5)
         assert reports.statuses() == ["issued", "in_doubt", "issued"]
-        reports = desk.issue("run", file, *WORDS, expect=5)
+        reports = desk.issue("run", file, *WORDS, "--settle-wait", "0s", expect=5)
         assert reports.statuses() == ["issued", "in_doubt", "issued"]
         assert (server.posts(), server.issued()) == (3, 3)
 

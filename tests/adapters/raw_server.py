@@ -80,9 +80,9 @@ Stage = Callable[[Peer], Awaitable[None]]
 
 
 class RawServer:
-    """Listens on 127.0.0.1 (any free port) and plays `stage` on each connection."""
+    """Listens on 127.0.0.1 (any free port, unless one is given) and plays `stage` on each connection."""
 
-    def __init__(self, stage: Stage, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, stage: Stage, *, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self._stage = stage
         self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,14 +91,14 @@ class RawServer:
         self.connections = 0
         self.arrived = asyncio.Event()
         """Set once the first request has been read."""
-        self.port = 0
+        self.port = port
 
     @property
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

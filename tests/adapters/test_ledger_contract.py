@@ -318,6 +318,16 @@ async def test_a_coupon_known_for_another_customer_counts_and_is_flagged(world: 
     assert world.snapshot().calls[start.key].flags == ("known_for_another",)
 
 
+async def test_a_surprise_stays_when_a_later_answer_settles_the_call(world: World) -> None:
+    """What the first, doubtful answer held is still worth a look; a later one only adds to it."""
+    (one, other) = world.load(RUN, [line(1), line(2, target=2)])
+    await world.settle(await world.begin(one), issued("71"))
+    start = await world.begin(other, 2)
+    await world.settle(start, in_doubt(1, "71"))
+    await world.settle(start, issued("71", "72", flags=("counts_contradict",)))
+    assert world.snapshot().calls[start.key].flags == ("counts_contradict", "known_for_another")
+
+
 async def test_one_coupon_for_two_customers_at_the_same_moment_is_flagged_too(world: World) -> None:
     """Two answers in one batch are compared with each other as well."""
     (one, other) = world.load(RUN, [line(1), line(2)])

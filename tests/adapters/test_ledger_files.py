@@ -180,6 +180,14 @@ def test_a_transaction_that_fails_leaves_nothing(path: Path, keys: Path) -> None
 FIRST_SCHEMA_LACKS = """
 DROP TABLE evidence;
 DROP TABLE api_facts;
+DROP TABLE revocations;
+DROP TABLE revocation_coupons;
+DROP INDEX coupons_revoked;
+DROP INDEX coupons_replaced;
+ALTER TABLE coupons DROP COLUMN replaced_by;
+DROP TABLE lost_heads;
+DROP TABLE recovered;
+ALTER TABLE persons DROP COLUMN forgotten;
 PRAGMA user_version = 1;
 """
 """What turns a ledger of today into one of version 1: every table, column and index that came later goes."""

@@ -12,7 +12,8 @@ from rich.cells import cell_len
 from runner.adapters.terminal.layout import Column, fold, pack, tabulate
 from runner.adapters.terminal.screens import width_of
 from runner.adapters.terminal.tables import find_text, runs_text, show_text
-from runner.adapters.terminal.texts import clock_time, counted, duration, moment, pace, percent
+from runner.adapters.terminal.texts import clock_time, moment, pace, percent
+from runner.core.wording import counted, duration
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
 RUN = "20261123T031500Z-birthday-4f9a1c"

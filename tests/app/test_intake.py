@@ -9,7 +9,8 @@ import pytest
 
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.scopes import create_org, find_scope
-from runner.adapters.ledger.staging import Campaign, NewRun, Staging
+from runner.adapters.ledger.staged import Campaign, NewRun
+from runner.adapters.ledger.staging import Staging
 from runner.app.input_files import Asker
 from runner.app.intake import Intake, take_in
 from runner.core.keys import scope_key
@@ -316,3 +317,59 @@ def test_defaults_of_series_and_count_reach_the_rows(desk: Desk):
             (415446, 3),
             (535521, 3),
         ]
+
+
+# ── mobiles with and without country code ────────────────────────────────────────────────────────────────────────────
+
+MIXED = "mobile,series_id\n919000000001,415446\n9000000001,415446\n919000000002,415446\n"
+
+
+def test_mobiles_with_and_without_country_code_need_a_region_when_nobody_is_there(desk: Desk):
+    """The first two rows are one customer, who would get everything twice."""
+    with pytest.raises(UsageError, match="2 of the mobiles begin with the country code 91 and 1 seems to lack it") as e:
+        desk.take(desk.write("list.csv", MIXED))
+    assert e.value.add_flags == ("--region", "IN")
+    desk.take(desk.write("list.csv", MIXED), region="IN", load=True)
+    assert len(desk.orders) == 2
+
+
+def test_over_several_files_they_need_a_region_too(desk: Desk):
+    """One customer may be in both."""
+    two = [desk.write("a.csv", PLAIN), desk.write("b.csv", "mobile,series_id\n9000000001,415446\n")]
+    with pytest.raises(UsageError, match="country code 91"):
+        desk.take(*two)
+
+
+def test_a_person_is_asked_for_the_country_of_mobiles_without_code(desk: Desk):
+    """The input is read again with the answer, which the printed command then has as well."""
+    intake = desk.take(desk.write("list.csv", MIXED), present=True, load=True)
+    ((question, suggestion),) = desk.asked
+    assert "would be two people" in question
+    assert suggestion == "IN"
+    assert (intake.region, intake.asked) == ("IN", {"region": "IN"})
+    assert (desk.rows, len(desk.orders)) == (3, 2)
+
+
+def test_a_person_may_take_them_as_they_stand_which_is_said_first_and_recorded(desk: Desk):
+    """Some lists are really of two countries."""
+    desk.answer = "none"
+    intake = desk.take(desk.write("list.csv", MIXED), present=True, load=True)
+    assert intake.region is None
+    assert "taken as they stand" in intake.first[-1]
+    assert {"what": "mixed_mobiles"} in intake.overrides
+    assert len(desk.orders) == 3
+
+
+def test_an_answer_that_is_no_country_is_refused(desk: Desk):
+    """Nothing is guessed from it."""
+    desk.answer = "XX"
+    with pytest.raises(UsageError, match="'XX' is not a region"):
+        desk.take(desk.write("list.csv", MIXED), present=True)
+
+
+def test_a_campaign_that_began_so_goes_on_so_and_it_is_said_first(desk: Desk):
+    """Another reading would take its customers for others, and issue to them again."""
+    desk.take(desk.write("list.csv", "mobile,series_id\n9000000001,415446\n"), load=True)
+    intake = desk.take(desk.write("more.csv", MIXED))
+    assert intake.region is None
+    assert "taken as they stand" in intake.first[-1]

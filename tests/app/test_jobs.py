@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.clock import SystemClock
-from runner.app.issuing import Conversation, Planned, Request
+from runner.app.conversation import Conversation, Planned, Request
 from runner.app.jobs import request_of_job
 from runner.app.running import Ended
 from runner.app.setup import init_org

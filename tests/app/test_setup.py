@@ -11,7 +11,7 @@ import pytest
 
 from runner.adapters.clock import SystemClock
 from runner.adapters.ledger.files import LedgerFile
-from runner.app.issuing import Conversation, Request
+from runner.app.conversation import Conversation, Request
 from runner.app.setup import Initialised, init_org
 from runner.errors import SettingsError, UsageError
 from runner.settings import Options, resolve

@@ -417,3 +417,11 @@ def test_the_page_names_every_part_of_a_date():
     assert " ".join(f"%{sign}" for sign in sorted(DATE_SIGNS)) == " ".join(
         sorted(re.search(r"is a part of it \(`([^`]*)`\)", PAGE)[1].split())  # type: ignore[index]
     )
+
+
+@pytest.mark.parametrize("line", ["colour = 1", "[guards]\nsomething = 1", "[guards]\nmin = 1"])
+def test_a_key_that_is_not_close_to_any_gets_no_suggestion(line: str):
+    """A far guess misleads; the table's name, which all its keys share, does not make one close."""
+    _, problems = read_spec(tomllib.loads(f'input = "x.csv"\ncampaign = "c"\n{line}\n'))
+    (message,) = [one.text for one in problems if one.text.startswith("unknown key")]
+    assert message == "unknown key; docs/jobs.md lists every key"

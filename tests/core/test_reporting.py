@@ -271,6 +271,7 @@ def test_erased_and_ragged_rows_keep_the_columns_in_place(cells: tuple[str, ...]
 def test_a_doubtful_call_is_written_with_all_that_support_needs() -> None:
     """Who, which call, how many, when, and what came back."""
     lost = call(1, 2, state="in_doubt", code="timeout", message="no answer", http=None, request_id="rq-9")
+    lost = lost._replace(evidence="the API shows nothing of it yet")
     made = tables()
     (cells,) = made.doubt_rows(line(5, lost), {1: "run-1"})
     row = dict(zip(made.doubt_header, cells, strict=True))
@@ -293,6 +294,9 @@ def test_a_doubtful_call_is_written_with_all_that_support_needs() -> None:
         "code": "timeout",
         "message": "no answer",
         "request_id": "rq-9",
+        "evidence": "the API shows nothing of it yet",
+        "resolve_issued": "",
+        "resolve_why": "",
     }
 
 

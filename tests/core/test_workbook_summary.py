@@ -202,6 +202,12 @@ def test_series_stand_with_the_unfinished_first_and_add_up():
     assert (one.rows, one.chart, one.summed) == ((("415446", 12, 12, 0, 0),), "", False)
 
 
+def test_series_stand_with_the_names_that_a_list_of_series_told():
+    """In one line, whatever the name holds."""
+    shown = block(said(run(series_names={415446: "Wel\x01come\n back", 999: "Other"})), "Series")
+    assert [row[0] for row in shown.rows] == ["535521", "415446 Wel come back", "all"]
+
+
 def test_very_many_series_are_summed_up():
     """The sum is over all of them, shown or not."""
     many = {number: Coupons(target=2, issued=1, missing=1) for number in range(1, SERIES_SHOWN + 51)}

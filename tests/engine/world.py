@@ -125,6 +125,7 @@ class World:
         self.options: dict[str, Any] = {"concurrency": 4, **options}
         self.run_number = 0
         self.engine: Engine | None = None
+        self.settle: Callable[[], Awaitable[str]] | None = None
         if lines:
             self.load(lines)
 
@@ -144,6 +145,7 @@ class World:
             pace=self.pace,
             codes=CodeTable.default(),
             names_of=self.names_of,
+            settle=self.settle,
             options=EngineOptions(
                 **{
                     "run": self.run_number,

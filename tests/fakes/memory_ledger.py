@@ -314,7 +314,7 @@ class MemoryLedger:
         reason = merging.RESENT_REASON if resent else outcome.reason
         call.state, call.held, call.known = state, outcome.held, call.known + new
         call.code = reason.code if reason else None
-        call.flags = tuple(sorted({*outcome.flags, *flags})) if flags else outcome.flags
+        call.flags = tuple(sorted({*call.flags, *outcome.flags, *flags}))
         for position, (coupon, what) in enumerate(zip(outcome.coupons, states, strict=True)):
             if what is not None:
                 call.coupons.append((position, coupon.id, coupon.code, what))

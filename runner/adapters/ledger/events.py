@@ -57,6 +57,17 @@ def head_of(conn: sa.Connection) -> Head:
     return Head(0, START) if row is None else Head(row[0], row[1])
 
 
+def holds(conn: sa.Connection, link: Head) -> bool:
+    """Whether a link is a part of this history, or of the lost one that a recovery has accounted for."""
+    found = conn.exec_driver_sql("SELECT hash FROM events WHERE seq = ?", (link.seq,)).scalar()
+    if found is not None and bytes(found) == link.hash:
+        return True
+    lost = conn.exec_driver_sql(
+        "SELECT EXISTS (SELECT 1 FROM lost_heads WHERE seq = ? AND hash = ?)", (link.seq, link.hash)
+    )
+    return bool(lost.scalar_one())
+
+
 def append_body(conn: sa.Connection, run_id: int | None, body: bytes, *, at: float) -> Head:
     """Add a link with a body that is JSON already. Only inside a write transaction."""
     before = head_of(conn)

@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from runner.adapters.ledger import events, migrations, schema
 from runner.adapters.ledger.failures import through_the_door, translate
 from runner.adapters.ledger.keyfile import fingerprint, read_key, write_key
-from runner.errors import LedgerFailed, LedgerVersion, NoLedger, UsageError
+from runner.adapters.ledger.witness import read_witness, witness_path
+from runner.errors import ForeignLedger, LedgerFailed, LedgerVersion, NoLedger, UsageError
 
 _OLDEST_SQLITE = (3, 35, 0)  # UPDATE … FROM and RETURNING
 _BUSY_MILLISECONDS = 600_000
@@ -30,8 +31,16 @@ _CHECKPOINT_PAGES = 8192
 """32 MB of log before its pages move into the file: keys are digests, so a page is written many times before that."""
 
 
+COPIED = "copied"
+"""In `meta`: the number of the newest event when this file was copied by `backup`. A ledger in use has none."""
+
+
 class LedgerFile:
-    """An open ledger. `key` is the secret of its digests; `rehearsal`: nothing in it was issued by a real API."""
+    """An open ledger. `key` is the secret of its digests; `rehearsal`: nothing in it was issued by a real API.
+
+    `behind`: "" or a sentence why this is an older copy. Such a ledger is read and not written, until `recover` says so
+    by `mending`.
+    """
 
     def __init__(self, path: Path, *, ledger_id: str, nonce: str, key: bytes, rehearsal: bool) -> None:
         self.path = path
@@ -39,6 +48,8 @@ class LedgerFile:
         self.nonce = nonce
         self.key = key
         self.rehearsal = rehearsal
+        self.behind = ""
+        self.mending = False
         self._engines: dict[bool, sa.Engine] = {}
 
     @classmethod
@@ -56,6 +67,7 @@ class LedgerFile:
         with through_the_door(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            path.chmod(0o600)  # an empty file that was there before
             ledger = cls(path, ledger_id=ledger_id, nonce=nonce, key=b"", rehearsal=rehearsal)
             with closing(ledger.connect()) as conn, transaction(conn):
                 if sa.inspect(conn).get_table_names():
@@ -117,6 +129,9 @@ class LedgerFile:
         ledger.nonce = facts["nonce"]
         ledger.rehearsal = facts["rehearsal"] == "1"
         ledger.key = read_key(key_folder, ledger.ledger_id, facts["key_fingerprint"], path)
+        if not ledger.rehearsal:
+            with through_the_door(path), closing(ledger.connect(readonly=True)) as conn:
+                ledger.behind = _why_behind(conn, ledger, facts.get(COPIED))
         return ledger
 
     def connect(self, *, readonly: bool = False) -> sa.Connection:
@@ -124,11 +139,72 @@ class LedgerFile:
 
         Statements outside `transaction` see and commit each by itself. Whatever fails is raised as `LedgerFailed`.
         A writer's connection is WAL with `synchronous=FULL` (asserted); `readonly` refuses every change.
+
+        Raises:
+            ForeignLedger: a writer's connection to an older copy.
         """
+        if not readonly:
+            self.check_newest()
         engine = self._engines.get(readonly)
         if engine is None:
             engine = self._engines[readonly] = _engine(self.path, readonly=readonly)
         return engine.connect()
+
+    def check_newest(self) -> None:
+        """Refuse to change an older copy, or to write reports from it: what it forgot would be issued again.
+
+        Raises:
+            ForeignLedger: it is one.
+        """
+        if self.behind and not self.mending:
+            raise ForeignLedger(
+                f"{self.behind} What was issued since would be issued again, so it is only read from. Put the newest"
+                " copy in its place, with the file ending in -wal if there is one; where there is none,"
+                " `coupon-runner recover` reads back what can still be told. Nothing was sent.",
+                next_command="coupon-runner recover",
+            )
+
+
+def _why_behind(conn: sa.Connection, ledger: LedgerFile, copied: str | None) -> str:
+    """A sentence when the witness knows more than the ledger, or when it is a backup that nobody went on with."""
+    head = events.head_of(conn)
+    witness = read_witness(ledger.path, ledger_id=ledger.ledger_id, key=ledger.key)
+    if witness is not None and not events.holds(conn, witness):
+        return (
+            f"The ledger {ledger.path} had {witness.seq:,} events when {witness_path(ledger.path).name} beside it was"
+            f" written; it has {head.seq:,} now, or others: it was put back from an older copy."
+        )
+    if copied is not None and (witness is None or witness.seq < int(copied)):
+        return (
+            f"The ledger {ledger.path} is a backup that was put back from an older copy; nothing beside it tells what"
+            " was issued after that copy was made."
+        )
+    return ""
+
+
+def schema_of(path: Path) -> int:
+    """The version of the schema of the file at `path`; 0 for a file that is no ledger. Migrates nothing.
+
+    Raises:
+        LedgerFailed: it cannot be read.
+    """
+    with through_the_door(path), closing(_engine(path, readonly=True).connect()) as conn:
+        version = int(conn.exec_driver_sql("PRAGMA user_version").scalar_one())
+        return version if version and sa.inspect(conn).has_table("meta") else 0
+
+
+def is_rehearsal(path: Path) -> bool | None:
+    """Whether the ledger at `path` is a rehearsal's, told without its key; None when it is no ledger, or not there."""
+    if not path.is_file():
+        return None
+    try:
+        if not schema_of(path):
+            return None
+        with through_the_door(path), closing(_engine(path, readonly=True).connect()) as conn:
+            told = conn.execute(sa.select(schema.meta.c.value).where(schema.meta.c.name == "rehearsal")).scalar()
+    except LedgerFailed:
+        return None  # opening it says what is wrong with it
+    return None if told is None else told == "1"
 
 
 @contextmanager

@@ -128,13 +128,13 @@ def find_customer(ledger: LedgerFile, org_key: str, *, hashes: Collection[bytes]
     """
     with ledger.connect(readonly=True) as conn:
         with reading(conn):
-            persons = _people(conn, org_key, hashes)
+            persons = people_of(conn, org_key, hashes)
             orders, row_ids = _orders(conn, persons)
         other = tuple(_rows_with(conn, org_key, text, row_ids)) if text.strip() else ()
     return Found(persons=len(persons), orders=orders, other_rows=other)
 
 
-def _people(conn: sa.Connection, org_key: str, hashes: Collection[bytes]) -> list[int]:
+def people_of(conn: sa.Connection, org_key: str, hashes: Collection[bytes]) -> list[int]:
     """The people that the hashes lead to, after all merges; whoever survives a merge has taken over all orders."""
     survivors = {
         int(conn.exec_driver_sql(_SURVIVOR, (person,)).scalar_one())

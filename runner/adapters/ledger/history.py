@@ -102,10 +102,15 @@ member AS (
     SELECT id, id AS order_id FROM own
     UNION ALL SELECT merged_into, id FROM orders
     WHERE scope_id = :scope AND merged_into IS NOT NULL AND merged_into IN (SELECT id FROM own)),
+replaced AS MATERIALIZED (
+    SELECT coalesce(o.merged_into, o.id) AS id, count(*) AS coupons
+    FROM coupons p INDEXED BY coupons_replaced JOIN orders o ON o.id = p.order_id
+    WHERE p.replaced_by IS NOT NULL AND p.replaced_by <= :run GROUP BY 1),
 sums AS (
-    SELECT m.id, coalesce(sum(c.known), 0) AS issued, coalesce(sum(c.held), 0) AS held,
-        coalesce(sum(c.known) FILTER (WHERE c.run_id < :run), 0) AS before
-    FROM member m LEFT JOIN calls c ON c.order_id = m.order_id AND c.run_id <= :run GROUP BY m.id)
+    SELECT m.id, coalesce(sum(c.known), 0) - coalesce(max(x.coupons), 0) AS issued, coalesce(sum(c.held), 0) AS held,
+        coalesce(sum(c.known) FILTER (WHERE c.run_id < :run), 0) - coalesce(max(x.coupons), 0) AS before
+    FROM member m LEFT JOIN calls c ON c.order_id = m.order_id AND c.run_id <= :run
+    LEFT JOIN replaced x ON x.id = m.id GROUP BY m.id)
 SELECT o.series, count(*), sum(l.target), sum(s.issued), sum(s.before), sum(s.held),
     sum(max(0, l.target - s.issued - s.held)), coalesce(max(t.state), ''), coalesce(max(t.code), '')
 FROM own JOIN lines l ON l.id = own.line_id JOIN orders o ON o.id = own.id JOIN sums s ON s.id = own.id

@@ -39,6 +39,11 @@ def merge_persons(conn: sa.Connection, one: int, other: int) -> list[Any] | None
         return None
     older, younger = min(one, other), max(one, other)
     conn.execute(sa.update(persons).where(persons.c.id == younger).values(merged_into=older))
+    conn.exec_driver_sql(  # whoever was forgotten under one name is forgotten under all
+        "UPDATE persons SET forgotten = coalesce(forgotten, (SELECT p.forgotten FROM persons p WHERE p.id = ?))"
+        " WHERE id = ?",
+        (younger, older),
+    )
     theirs = _orders_of(conn, younger)
     mine: dict[tuple[int, int], Any] = {}
     for order in _orders_of(conn, older):

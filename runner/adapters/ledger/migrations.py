@@ -23,8 +23,13 @@ Migration = Callable[[sa.Connection], None]
 
 
 def _to_2(conn: sa.Connection) -> None:
-    """Evidence of settled doubts, what is known of an API, and what came with them: new tables only."""
+    """Evidence of settled doubts, what is known of an API, revocations, who was forgotten, and what came with them."""
     schema.metadata.create_all(conn)
+    conn.exec_driver_sql("ALTER TABLE persons ADD COLUMN forgotten REAL")
+    conn.exec_driver_sql("ALTER TABLE coupons ADD COLUMN replaced_by INTEGER")
+    for table in schema.metadata.sorted_tables:
+        for index in table.indexes:
+            index.create(conn, checkfirst=True)  # `create_all` leaves tables alone that were there
 
 
 MIGRATIONS: Mapping[int, Migration] = {1: _to_2}

@@ -18,21 +18,29 @@ from runner.core.statuses import CallFacts
 AT_ONCE = 5_000
 """How many coupons of one order are read at once."""
 
-NOT_COUNTED = frozenset({"resent", "repeated"})
-"""States of coupons that an answer listed and that are no new ones."""
+NOT_COUNTED = frozenset({"resent", "repeated", "replaced"})
+"""States of coupons that an answer listed and that are no new ones, or that a run replaced and that never count again.
+"""
 
+# In a report of an earlier run than the one that replaced it, a coupon is what it was until then: revoked.
 _FEW = """
-SELECT order_id, coupon_id, code, call_key, state FROM coupons
+SELECT order_id, coupon_id, code, call_key, CASE WHEN replaced_by > ? THEN 'revoked' ELSE state END FROM coupons
 WHERE order_id IN (SELECT value FROM json_each(?)) ORDER BY id
 """
 _MANY = """
-SELECT p.id, p.coupon_id, p.code, p.call_key, p.state, c.run_id, coalesce(c.ended, c.began)
+SELECT p.id, p.coupon_id, p.code, p.call_key, CASE WHEN p.replaced_by > ? THEN 'revoked' ELSE p.state END, c.run_id,
+    coalesce(c.ended, c.began)
 FROM coupons p JOIN calls c ON c.order_id = p.order_id AND c.key = p.call_key
 WHERE p.order_id IN (SELECT value FROM json_each(?)) AND p.id > ? AND c.run_id <= ? ORDER BY p.id LIMIT ?
 """
 _REVOKED = """
 SELECT p.order_id, count(*) FROM coupons p JOIN calls c ON c.order_id = p.order_id AND c.key = p.call_key
-WHERE p.order_id IN (SELECT value FROM json_each(?)) AND p.state = 'revoked' AND c.run_id <= ? GROUP BY p.order_id
+WHERE p.order_id IN (SELECT value FROM json_each(?)) AND (p.state = 'revoked' OR p.replaced_by > ?) AND c.run_id <= ?
+GROUP BY p.order_id
+"""
+_REPLACED = """
+SELECT call_key, count(*) FROM coupons INDEXED BY coupons_replaced
+WHERE order_id IN (SELECT value FROM json_each(?)) AND replaced_by IS NOT NULL AND replaced_by <= ? GROUP BY call_key
 """
 
 
@@ -77,7 +85,7 @@ class CouponReader:
         if few:
             self._few(few, by_key, owner, found)
         if many:
-            for order_id, number in self._conn.exec_driver_sql(_REVOKED, (as_json(many), self._run_id)):
+            for order_id, number in self._conn.exec_driver_sql(_REVOKED, (as_json(many), self._run_id, self._run_id)):
                 shown = owner[order_id]
                 found.revoked[shown] = found.revoked.get(shown, 0) + number
         return found
@@ -86,7 +94,8 @@ class CouponReader:
         self, few: Sequence[int], by_key: Mapping[str, CallFacts], owner: Mapping[int, int], found: PageCoupons
     ) -> None:
         names, counted = self._run_names, found.counted
-        for order_id, number, code, call_key, state in self._conn.exec_driver_sql(_FEW, (as_json(few),)).all():
+        rows = self._conn.exec_driver_sql(_FEW, (self._run_id, as_json(few))).all()
+        for order_id, number, code, call_key, state in rows:
             call = by_key.get(call_key)
             if call is None:
                 continue  # of a later run
@@ -105,10 +114,15 @@ class CouponReader:
             if state == "revoked":
                 found.revoked[shown] = found.revoked.get(shown, 0) + 1
 
+    def replaced(self, order_ids: Sequence[int]) -> dict[str, int]:
+        """Call → how many of its coupons were revoked and replaced by this run or an earlier one: they never count."""
+        found = self._conn.exec_driver_sql(_REPLACED, (as_json(order_ids), self._run_id))
+        return {row[0]: row[1] for row in found}
+
     def of_order(self, order_ids: Sequence[int]) -> Iterator[list[CouponFacts]]:
         """All coupons of an order and those merged with it, page by page."""
         ids, after = as_json(order_ids), 0
-        while rows := self._conn.exec_driver_sql(_MANY, (ids, after, self._run_id, AT_ONCE)).all():
+        while rows := self._conn.exec_driver_sql(_MANY, (self._run_id, ids, after, self._run_id, AT_ONCE)).all():
             after = rows[-1][0]
             yield [
                 CouponFacts(number or "", code or "", key, self._run_names.get(run, ""), at, state)

@@ -20,7 +20,8 @@ from runner.core.statuses import CLOSED_FOR_GOOD, CallFacts, Cause, OrderState, 
 
 _CALLS = """
 SELECT key, order_id, run_id, number, quantity, state, known, held, began, ended, http, code, class, scope, message,
-    flags, request_id
+    flags, request_id, CASE state WHEN 'in_doubt' THEN (SELECT why FROM evidence AS e
+        WHERE e.order_id = calls.order_id AND e.number = calls.number ORDER BY e.id DESC LIMIT 1) END
 FROM calls WHERE order_id IN (SELECT value FROM json_each(?)) AND run_id <= ?
 """
 _CLOSURES = """
@@ -135,10 +136,13 @@ class OrderReader:
         calls: dict[int, list[CallFacts]] = {}
         by_key: dict[str, CallFacts] = {}
         several = set()
+        replaced = self._coupons.replaced(list(owner))
         for row in self._conn.exec_driver_sql(_CALLS, (as_json(list(owner)), self._run_id)).all():
             call = CallFacts._make(row)
             if call.flags is not None:
                 call = call._replace(flags=tuple(orjson.loads(row[15])))
+            if replaced:
+                call = call._replace(known=call.known - replaced.get(call.key, 0))
             by_key[call.key] = call
             order_id = owner[call.order_id]
             of_order = calls.get(order_id)

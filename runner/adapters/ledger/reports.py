@@ -32,7 +32,10 @@ WITH own(id) AS (
 family(id) AS (
     SELECT id FROM own
     UNION SELECT o.id FROM orders o WHERE o.scope_id = :scope AND o.merged_into IN (SELECT id FROM own))
-SELECT coalesce(sum(known), 0), coalesce(sum(held), 0)
+SELECT coalesce(sum(known), 0) - (
+    SELECT count(*) FROM coupons p INDEXED BY coupons_replaced JOIN orders o ON o.id = p.order_id
+    WHERE p.replaced_by IS NOT NULL AND p.replaced_by <= :run AND coalesce(o.merged_into, o.id) IN own),
+    coalesce(sum(held), 0)
 FROM family JOIN calls ON order_id = family.id WHERE run_id <= :run
 """
 

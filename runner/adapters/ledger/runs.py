@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from runner.adapters.ledger.events import Head, append_event, head_of
+from runner.adapters.ledger.events import Head, append_event, head_of, holds
 from runner.adapters.ledger.files import LedgerFile, transaction
+from runner.adapters.ledger.loaded import overrides_digest
 from runner.adapters.ledger.schema import orgs, runs, scopes
 
 
@@ -139,6 +140,15 @@ def unfinished_run_of(ledger: LedgerFile, scope_id: int) -> RunFacts | None:
     return _first(ledger, query.order_by(runs.c.id.desc()))
 
 
+def outs_of_unfinished(ledger: LedgerFile, org_id: int) -> list[str]:
+    """The folders that an org's unfinished runs write their reports to."""
+    query = sa.select(runs.c.out).join(scopes, scopes.c.id == runs.c.scope_id).distinct()
+    unfinished = runs.c.state.in_([state.value for state in UNFINISHED])
+    with closing(ledger.connect(readonly=True)) as connection:
+        found = connection.execute(query.where(scopes.c.org_id == org_id, unfinished, runs.c.out.is_not(None)))
+        return sorted(found.scalars())
+
+
 def set_run_state(
     ledger: LedgerFile,
     run: RunFacts,
@@ -164,7 +174,19 @@ def set_run_state(
         connection.execute(sa.update(runs).where(runs.c.id == run.id).values(**values))
         if state is RunState.ABANDONED:
             connection.execute(sa.update(orgs).where(orgs.c.id == run.org_id).values(revision=orgs.c.revision + 1))
-        append_event(connection, run.id, {"state": state.value, "exit_code": exit_code}, at=at)
+        told: dict[str, Any] = {"state": state.value, "exit_code": exit_code}
+        if override is not None:
+            told["overrides"] = overrides_digest(str(values["overrides"]))
+        append_event(connection, run.id, told, at=at)
+
+
+def add_override(ledger: LedgerFile, run: RunFacts, override: Mapping[str, Any], *, at: float) -> None:
+    """Record that a person overrode a protection of a run, or settled something by their word, with an event."""
+    with closing(ledger.connect()) as connection, transaction(connection):
+        earlier = connection.execute(sa.select(runs.c.overrides).where(runs.c.id == run.id)).scalar() or "[]"
+        overrides = orjson.dumps([*json.loads(earlier), override]).decode()
+        connection.execute(sa.update(runs).where(runs.c.id == run.id).values(overrides=overrides))
+        append_event(connection, run.id, {"overrides": overrides_digest(overrides)}, at=at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +245,15 @@ def issued_by_series(ledger: LedgerFile, scope_id: int) -> dict[int, int]:
     return {int(series): int(total) for series, total in found}
 
 
+def series_left(ledger: LedgerFile, run_id: int) -> frozenset[int]:
+    """The series that a run asks no more: closed, or without a coupon for their whole budget."""
+    with closing(ledger.connect(readonly=True)) as connection:
+        found = connection.exec_driver_sql(
+            "SELECT series FROM series_states WHERE run_id = ? AND state IN ('closed', 'exhausted')", (run_id,)
+        )
+        return frozenset(int(series) for series in found.scalars())
+
+
 def newest_head(ledger: LedgerFile) -> Head:
     """The newest link of the ledger's history."""
     with closing(ledger.connect(readonly=True)) as connection:
@@ -230,7 +261,15 @@ def newest_head(ledger: LedgerFile) -> Head:
 
 
 def holds_link(ledger: LedgerFile, link: Head) -> bool:
-    """Whether that link is a part of the ledger's history."""
+    """Whether that link is a part of the ledger's history, or of one that a recovery has accounted for."""
     with closing(ledger.connect(readonly=True)) as connection:
-        found = connection.exec_driver_sql("SELECT hash FROM events WHERE seq = ?", (link.seq,)).scalar()
-    return found == link.hash
+        return holds(connection, link)
+
+
+def is_lost(ledger: LedgerFile, link: Head) -> bool:
+    """Whether that link is of a history that was lost, and that a recovery has accounted for."""
+    with closing(ledger.connect(readonly=True)) as connection:
+        found = connection.exec_driver_sql(
+            "SELECT EXISTS (SELECT 1 FROM lost_heads WHERE seq = ? AND hash = ?)", (link.seq, link.hash)
+        ).scalar_one()
+    return bool(found)

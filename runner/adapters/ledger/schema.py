@@ -74,6 +74,7 @@ persons = sa.Table(
     sa.Column("org_id", sa.Integer, sa.ForeignKey("orgs.id"), nullable=False),
     sa.Column("name", sa.LargeBinary, nullable=False),  # keyed hash of the identifier first sent
     sa.Column("merged_into", sa.Integer),
+    sa.Column("forgotten", sa.Float),  # when she was erased: never issued to again, in any campaign
 )
 
 identity = sa.Table(
@@ -188,10 +189,13 @@ coupons = sa.Table(
     sa.Column("coupon_id", sa.Text),  # erasable
     sa.Column("code", sa.Text),  # erasable
     sa.Column("hash", sa.LargeBinary, nullable=False),  # keyed hash of the coupon id (of the code when there is no id)
-    sa.Column("state", sa.Text, nullable=False),  # issued, resent, repeated; later: revoked, redeemed
+    sa.Column("state", sa.Text, nullable=False),  # issued, resent, repeated; later: revoked, redeemed, replaced
+    sa.Column("replaced_by", sa.Integer),  # the run that asked again for what was revoked: from then on it never counts
 )
 sa.Index("coupons_order", coupons.c.order_id)
 sa.Index("coupons_hash", coupons.c.hash)
+sa.Index("coupons_revoked", coupons.c.order_id, sqlite_where=sa.text("state = 'revoked'"))
+sa.Index("coupons_replaced", coupons.c.order_id, sqlite_where=sa.text("replaced_by IS NOT NULL"))
 
 closures = sa.Table(
     "closures",
@@ -250,4 +254,59 @@ api_facts = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
     sa.Column("at", sa.Float, nullable=False),
     sqlite_with_rowid=False,
+)
+
+lost_heads = sa.Table(
+    "lost_heads",
+    metadata,
+    # Links of a history that an older copy took the place of, as witness and reports knew it, once `recover` is done.
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("hash", sa.LargeBinary, primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+recovered = sa.Table(
+    "recovered",
+    metadata,
+    # Customers whose coupons a recovery that is under way has read back; empty when none is.
+    sa.Column("person_id", sa.Integer, primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+)
+
+revocations = sa.Table(
+    "revocations",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),  # what its request was named
+    sa.Column("run_id", sa.Integer, nullable=False),  # the run that received the coupons
+    sa.Column("series", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # sending, done, refused, in_doubt
+    sa.Column("quantity", sa.Integer, nullable=False),
+    sa.Column("began", sa.Float, nullable=False),
+    sa.Column("ended", sa.Float),
+    sa.Column("http", sa.Integer),
+    sa.Column("code", sa.Text),
+    sa.Column("message", sa.Text),  # erasable
+    sa.Column("request_id", sa.Text),
+    sa.CheckConstraint("quantity BETWEEN 1 AND 50"),
+)
+sa.Index("revocations_unsettled", revocations.c.run_id, sqlite_where=sa.text("state IN ('sending', 'in_doubt')"))
+
+revocation_coupons = sa.Table(
+    "revocation_coupons",
+    metadata,
+    sa.Column("revocation_id", sa.Integer, primary_key=True),
+    sa.Column("coupon", sa.Integer, primary_key=True),  # coupons.id
+    sa.Column("shown", sa.Integer, nullable=False),  # the read before the POST showed it
+    sa.Column("outcome", sa.Text),  # core.undoing.Fate; NULL while it is under way or in doubt
+    sa.Column("code", sa.Text),
+    sa.Column("message", sa.Text),  # erasable
+    sqlite_with_rowid=False,
+)
+sa.Index(
+    "revocation_coupons_open",
+    revocation_coupons.c.coupon,
+    unique=True,  # never two under way for one coupon
+    sqlite_where=sa.text("outcome IS NULL"),
 )

@@ -110,6 +110,25 @@ def newest_scope(ledger: LedgerFile, org: Org) -> Scope | None:
     return scope_of(ledger, newest) if newest is not None else None
 
 
+def orgs_reached_by(ledger: LedgerFile, url: str, credentials: str) -> list[Org]:
+    """The organisations of which a campaign was run at this address with these credentials."""
+    query = (
+        sa.select(orgs)
+        .where(
+            orgs.c.id.in_(
+                sa.select(scopes.c.org_id)
+                .join(runs, runs.c.scope_id == scopes.c.id)
+                .where(scopes.c.url == url, scopes.c.credentials == credentials)
+            )
+        )
+        .order_by(orgs.c.id)
+    )
+    with closing(ledger.connect(readonly=True)) as connection:
+        return [
+            Org(id=one["id"], key=one["key"], name=one["name"]) for one in connection.execute(query).mappings().all()
+        ]
+
+
 def _one(ledger: LedgerFile, condition: sa.ColumnElement[bool]) -> Scope | None:
     with closing(ledger.connect(readonly=True)) as connection:
         found = connection.execute(sa.select(scopes).where(condition)).mappings().first()

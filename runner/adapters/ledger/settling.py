@@ -80,8 +80,14 @@ class Described(NamedTuple):
 
 
 def digests_of(settlements: Sequence[Settlement], key: bytes) -> list[list[bytes]]:
-    """For each settlement the digests of the coupons that it lists."""
-    return [[coupon_hash(key, c.id or c.code) for c in s.outcome.coupons] for s in settlements]
+    """For each settlement the digests of the coupons that it lists.
+
+    A coupon of which a person only said that it was issued has neither id nor code: its place in the call names it.
+    """
+    return [
+        [coupon_hash(key, c.id or c.code or f"{s.call_key}:{n}") for n, c in enumerate(s.outcome.coupons)]
+        for s in settlements
+    ]
 
 
 def describe(
@@ -122,7 +128,7 @@ def describe(
         for position, what in enumerate(states):
             if what is not None:
                 coupon, digest = listed[position], digests[index][position]
-                coupons.append((call, order, position, coupon.id or None, coupon.code, what))
+                coupons.append((call, order, position, coupon.id or None, coupon.code or None, what))
                 hashes.append(digest)
                 recorded.append((digest.hex(), what))
         code = klass = scope = None

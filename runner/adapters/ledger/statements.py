@@ -66,11 +66,14 @@ FROM (
 WHERE orders.id = m.id
 """
 
-# `ended` stays that of the first exchange: a later read is told by its evidence.
+# `ended` stays that of the first exchange: a later read is told by its evidence. Surprises stay, whatever comes later.
 _SETTLE = f"""
 UPDATE calls SET state = m.state, held = m.held, known = known + m.new, ended = coalesce(ended, ?2),
     seconds = m.seconds, http = m.http, code = m.code, class = m.class, scope = m.scope, codes = m.codes,
-    message = NULL, flags = m.flags,
+    message = NULL,
+    flags = CASE WHEN m.flags IS NULL THEN calls.flags WHEN calls.flags IS NULL THEN m.flags ELSE (
+        SELECT json_group_array(value) FROM (
+            SELECT value FROM json_each(calls.flags) UNION SELECT value FROM json_each(m.flags))) END,
     request_id = m.request_id
 FROM (
     SELECT {at(0)} AS key, {at(14)} AS number, {at(1)} AS order_id, {at(2)} AS state,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import tzinfo
 
-from runner.adapters.terminal.texts import clock_time, counted, duration, listed, pace
+from runner.adapters.terminal.texts import clock_time, listed, pace
 from runner.core.codes import CodeTable
+from runner.core.wording import counted, duration
 from runner.ports import Beat
 
 SERIES_SHOWN = 3

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.adapters.terminal.texts import clean, counted, one_line
+from runner.adapters.terminal.texts import clean, one_line
 from runner.core.statuses import LineStatus
 from runner.core.totals import (
     ALL_ISSUED,
@@ -23,6 +23,7 @@ from runner.core.totals import (
     USAGE,
     Totals,
 )
+from runner.core.wording import counted
 
 PROGRAM = "coupon-runner"
 
@@ -59,19 +60,23 @@ def last_line(
     command: str = "",
     this_command: str = "",
     next_command: str | None = None,
+    next_when: str = "",
+    failures: str = "failures.csv",
 ) -> str:
     """One line: "exit 75: series 415446 gave no coupons for 3 h; 120 rows not sent. Next: coupon-runner resume RUN".
 
     `why`: the stop's or error's sentence; a message of several lines is to be printed before, and is only counted here.
     `totals`, `run`, `out` (folder of the reports), `campaign`: of the run, when there is one. `options`: what each
     suggested command needs beside, such as ("--org", "acme"). `command`: the word after the program, for its help.
-    `this_command`: what was typed, to be repeated. `next_command` overrides what would be suggested.
+    `this_command`: what was typed, to be repeated. `next_command` overrides what would be suggested,
+    `next_when` says what must be true before it is run: "COUPON_RUNNER_API_KEY is set". `failures`: the file that is
+    to be corrected.
     """
     reason = _reason(exit_code, why, totals, out)
     when, after = (
-        ("", next_command)
+        (f", once {next_when}" if next_when else "", next_command)
         if next_command
-        else _next(exit_code, totals, run, out, campaign, options, command, this_command)
+        else _next(exit_code, totals, run, out, campaign, options, command, this_command, failures)
     )
     text = f"exit {exit_code}: {reason}"
     if after:
@@ -79,10 +84,20 @@ def last_line(
     return clean(text)
 
 
+def next_after_an_error(exit_code: int, *, command: str = "", this_command: str = "") -> str:
+    """The command that the last line suggests after an error that names none itself; "" when there is none."""
+    return _next(exit_code, None, "", "", "", (), command, this_command)[1]
+
+
 def command_line(*words: str) -> str:
     """A command of this program as it can be pasted into a shell of this machine."""
     every = [PROGRAM, *(word for word in words if word)]
     return subprocess.list2cmdline(every) if os.name == "nt" else shlex.join(every)
+
+
+def exit_words(code: int) -> str:
+    """What an exit code says of a run, in a few words."""
+    return _SIGNAL_WORDS.get(code) or _WITHOUT_REASON.get(code) or _WITHOUT_TOTALS.get(code, "ended")
 
 
 def _reason(exit_code: int, why: str, totals: Totals | None, out: str) -> str:
@@ -145,6 +160,7 @@ def _next(
     options: Sequence[str],
     command: str,
     this_command: str,
+    failures: str = "",
 ) -> tuple[str, str]:
     """(", under which condition", command); the command is "" when there is nothing to run."""
     show = command_line("show", run, *options) if run else command_line("runs", *options)
@@ -162,11 +178,17 @@ def _next(
             return ", when that is mended", resume
         case code if code == GUARD:
             return (", if that is meant", resume) if resume else ("", show)
-    return _next_after_a_run(exit_code, totals, run, out, campaign, options) or ("", show)
+    return _next_after_a_run(exit_code, totals, run, out, campaign, options, failures) or ("", show)
 
 
 def _next_after_a_run(
-    exit_code: int, totals: Totals | None, run: str, out: str, campaign: str, options: Sequence[str]
+    exit_code: int,
+    totals: Totals | None,
+    run: str,
+    out: str,
+    campaign: str,
+    options: Sequence[str],
+    failures: str,
 ) -> tuple[str, str] | None:
     """Go on with what can be sent as it is, or correct what needs it first; None: look at it."""
     if not run:
@@ -178,6 +200,6 @@ def _next_after_a_run(
         return resume
     if out and any(totals.lines.get(status) for status in _IN_FAILURES):
         within = ("--campaign", campaign) if campaign else ()
-        failures = str(Path(out) / "failures.csv")
-        return ", once failures.csv is corrected", command_line("run", failures, *within, *options)
+        file = str(Path(out) / failures)
+        return f", once {failures} is corrected", command_line("run", file, *within, *options)
     return resume if totals.again else None

@@ -12,8 +12,9 @@ from rich.console import Console
 from runner.adapters.terminal.layout import Column, tabulate
 from runner.adapters.terminal.rejections import ReasonCount, reason_counts, show_rejected
 from runner.adapters.terminal.screens import put, put_folded, put_table
-from runner.adapters.terminal.texts import counted, listed
+from runner.adapters.terminal.texts import listed
 from runner.core.planning import OverlapSeen, Plan, SeriesPlan
+from runner.core.wording import counted, series_word
 
 SERIES_SHOWN = 12
 OVERLAPS_SHOWN = 10
@@ -136,6 +137,11 @@ def remarks(plan: Plan) -> list[str]:
             f"{counted(plan.below, 'order asks', 'orders ask')} for fewer coupons than were issued already: nothing is"
             " taken back and nothing more is issued for them."
         )
+    if plan.replaced:
+        sentences.append(
+            f"{counted(plan.replaced, 'revoked coupon')} of these customers"
+            f" {'counts' if plan.replaced == 1 else 'count'} as issued no more (--reissue-revoked): what is missing by that is issued anew."
+        )
     if plan.leavers:
         sentences.append(
             f"{counted(plan.leavers, 'order')} of earlier runs of this campaign"
@@ -210,7 +216,7 @@ def _show_series(
 
 def _name(series: int, listed_series: Mapping[int, SeriesSeen]) -> str:
     seen = listed_series.get(series)
-    return f"{series} {seen.name}" if seen is not None and seen.name else str(series)
+    return series_word(series, {series: seen.name} if seen is not None else {})
 
 
 def _series_row(name: str, several: Sequence[SeriesPlan], listed_series: Mapping[int, SeriesSeen]) -> dict[str, str]:
@@ -272,7 +278,8 @@ def _show_overlaps(console: Console, overlaps: Sequence[OverlapSeen]) -> None:
         put_folded(console, f"{counted(one.orders, 'order')}: {one.where}{which}", first="- ")
     if len(overlaps) > OVERLAPS_SHOWN:
         rest = sorted(overlaps, key=lambda one: -one.orders)[OVERLAPS_SHOWN:]
-        put(console, f"- and {sum(one.orders for one in rest):,} more orders in {len(rest):,} more places")
+        orders_left = sum(one.orders for one in rest)
+        put(console, f"- and {counted(orders_left, 'more order')} in {counted(len(rest), 'more place')}")
 
 
 def plan_json(
@@ -313,6 +320,7 @@ def plan_json(
             "issued_before": plan.issued,
             "in_doubt": plan.held,
             "to_issue": plan.missing,
+            "replaced": plan.replaced,
         },
         "calls": plan.calls,
         "below_issued": plan.below,

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from rich.console import Console
 
 from runner.adapters.terminal.screens import put, put_folded
-from runner.adapters.terminal.texts import counted
 from runner.core.model import Place, Problem
 from runner.core.planning import Plan
 from runner.core.statuses import name_row
+from runner.core.wording import counted
 
 REJECTED_SHOWN = 10
 REASONS_SHOWN = 10
@@ -61,7 +61,7 @@ def _show_reasons(console: Console, plan: Plan, reasons: Mapping[str, int] | Non
         counted_all = True
     if not counts:
         return
-    among = "" if counted_all else f" among the first {len(plan.examples):,} rejected rows"
+    among = "" if counted_all else f" among the first {counted(len(plan.examples), 'rejected row')}"
     put(console)
     put_folded(console, f"Commonest reasons{among} (a row can have several)", style="bold")
     width = max(len(f"{one.rows:,}") for one in counts[:REASONS_SHOWN])

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Console
 
 from runner.adapters.terminal.layout import Column, tabulate
 from runner.adapters.terminal.screens import put, put_folded, put_table
-from runner.adapters.terminal.texts import counted, duration
 from runner.core.codes import CodeTable, Fixer
 from runner.core.statuses import FLAG_SENTENCES, STATUS_WORDS, LineStatus
-from runner.core.totals import Coupons, Totals, coupon_sums
+from runner.core.totals import Coupons, Totals, coupon_sums, tell_places
+from runner.core.wording import counted, duration, series_word
 
 CODES_SHOWN = 10
 SERIES_SHOWN = 12
 _IN_FAILURES = (LineStatus.REJECTED, LineStatus.FAILED, LineStatus.PARTIAL, LineStatus.NOT_SENT)
+
+NO_NAMES: Mapping[int, str] = MappingProxyType({})
 
 REPORT_WORDS: Mapping[str, str] = {
     "report.xlsx": "all of it, made to be read: open this first",
@@ -43,11 +46,13 @@ def show_summary(
     seconds: float | None = None,
     codes: CodeTable | None = None,
     surprises: Sequence[str] = (),
+    series_names: Mapping[int, str] = NO_NAMES,
 ) -> None:
     """Show a run's outcome.
 
     `why`: why it ended before its time, "" if it did not. `seconds`: how long this execution took. `out`: the folder of
     the reports, `reports`: the names of those that were written. `surprises`: further sentences worth a look.
+    `series_names`: of the series whose names a list of series told.
     """
     codes = codes or CodeTable.default()
     if rehearsal:
@@ -66,9 +71,9 @@ def show_summary(
     put_folded(console, _rows_words(totals), first="Rows      ", style="bold")
     put(console)
     _show_statuses(console, totals)
-    _show_series(console, totals.series)
+    _show_series(console, totals.series, series_names)
     _show_codes(console, totals.errors, codes)
-    _show_surprises(console, totals.flags, surprises)
+    _show_surprises(console, totals, surprises)
     _show_reports(console, out, reports, totals)
 
 
@@ -98,13 +103,13 @@ def _show_statuses(console: Console, totals: Totals) -> None:
     put_table(console, tabulate(rows, columns, width=console.width, indent="  "))
 
 
-def _show_series(console: Console, series: Mapping[int, Coupons]) -> None:
+def _show_series(console: Console, series: Mapping[int, Coupons], names: Mapping[int, str]) -> None:
     """The series of a run of several, those with something missing or in doubt first."""
     if len(series) < 2:
         return
     ordered = sorted(series.items(), key=lambda item: (-item[1].missing - item[1].in_doubt, item[0]))
     shown, rest = (ordered[:SERIES_SHOWN], ordered[SERIES_SHOWN:]) if len(ordered) > SERIES_SHOWN else (ordered, [])
-    rows = [_series_row(str(number), (coupons,)) for number, coupons in shown]
+    rows = [_series_row(series_word(number, names), (coupons,)) for number, coupons in shown]
     if rest:
         rows.append(_series_row(f"{len(rest):,} more", [coupons for _, coupons in rest]))
     table = tabulate(
@@ -160,8 +165,12 @@ def _advice(code: str, codes: CodeTable) -> str:
     return text if fixer is Fixer.NOBODY else f"{text} ({fixer})"
 
 
-def _show_surprises(console: Console, flags: Mapping[str, int], surprises: Sequence[str]) -> None:
-    sentences = [f"{count:,} x {FLAG_SENTENCES.get(flag, flag.replace('_', ' '))}" for flag, count in flags.items()]
+def _show_surprises(console: Console, totals: Totals, surprises: Sequence[str]) -> None:
+    sentences = []
+    for flag, count in totals.flags.items():
+        where = tell_places(totals, flag)
+        sentence = f"{count:,} x {FLAG_SENTENCES.get(flag, flag.replace('_', ' '))}"
+        sentences.append(f"{sentence}: {where}" if where else sentence)
     sentences += surprises
     if not sentences:
         return

@@ -47,6 +47,19 @@ FOUND_COLUMNS = (
     Column("message", "why", wraps=True),
     Column("codes", "coupons", wraps=True),
 )
+LIVE_COLUMNS = (
+    Column("series", "series", right=True),
+    Column("code", "code"),
+    Column("whose", "whose"),
+    Column("state", "state"),
+    Column("created", "created"),
+    Column("row", "row", right=True),
+    Column("sheet", "sheet"),
+    Column("run", "run"),
+    Column("campaign", "campaign"),
+    Column("file", "file"),
+    Column("source", "issued by", wraps=True),
+)
 SERIES_COLUMNS = (
     Column("series", "series"),
     Column("state", "state"),
@@ -73,6 +86,19 @@ def find_text(rows: Rows, *, width: int | None, zone: tzinfo | None = None) -> s
     if not rows:
         return "This customer is in no run of this ledger."
     return table_text(rows, FOUND_COLUMNS, width=width, zone=zone)
+
+
+def live_text(found: Mapping[str, object], *, width: int | None, zone: tzinfo | None = None) -> str:
+    """The coupons that the API shows of a customer, each marked ours or not; then what could not be read."""
+    live, problem = found.get("live"), str(found.get("live_problem") or "")
+    lines = ["What the API shows of this customer:"]
+    if isinstance(live, list) and live:
+        ours = sum(coupon["whose"] == "ours" for coupon in live)
+        lines[0] = f"What the API shows of this customer: {len(live):,} coupons, {ours:,} of them ours"
+        lines.append(table_text(live, LIVE_COLUMNS, width=width, zone=zone))
+    elif not problem:
+        lines.append("no coupon")
+    return "\n".join([*lines, problem] if problem else lines)
 
 
 def show_text(run: Mapping[str, object], *, width: int | None, zone: tzinfo | None = None) -> str:

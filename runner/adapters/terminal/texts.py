@@ -32,11 +32,6 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: "1 row", "12,000 rows"."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
 def listed(items: Iterable[str], limit: int) -> str:
     """The first `limit` items and how many more there are: "3, 17, 20 and 9 more"."""
     every = list(items)
@@ -47,18 +42,6 @@ def listed(items: Iterable[str], limit: int) -> str:
 def percent(part: int, whole: int) -> str:
     """A share, rounded down, so that 100% means all of it. "100%" when there is nothing to do."""
     return f"{math.floor(100 * part / whole)}%" if whole > 0 else "100%"
-
-
-def duration(seconds: float) -> str:
-    """A length of time in at most two units: "45 s", "3 min 12 s", "2 h 5 min", "3 d 4 h"."""
-    left = max(0, round(seconds))
-    if left < 60:
-        return f"{left} s"
-    for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if left >= size:
-            rest = left % size // smaller
-            return f"{left // size} {unit}" + (f" {rest} {name}" if rest else "")
-    return f"{left} s"
 
 
 def pace(calls_per_second: float) -> str:
