@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, NamedTuple
 
+from runner.adapters.sources import Source, changed
 from runner.core.columns import role_of
-from runner.errors import CouponRunnerError, InputRefused, UsageError
+from runner.core.table_finding import find_headings
+from runner.errors import InputRefused
 
 Record = tuple[int, list[str]]
 """The number of a record as a spreadsheet shows it (the first is 1; a quoted cell may span lines), and its cells."""
@@ -18,32 +20,30 @@ DELIMITERS = (",", ";", "\t", "|")
 _DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 
 _SAMPLE_RECORDS = 200
+_SAMPLE_SIGNS = 64 * 1024
+
+_TOLD = re.compile(r'"?sep=(?:(?P<sign>[^\r\n])(?P=sign)*)?"?(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+"""A first line that is for Excel, which does not show it."""
 
 
-def unreadable(file: Path, error: OSError) -> CouponRunnerError:
-    """What the operating system says of a file, as a sentence."""
-    if isinstance(error, FileNotFoundError):
-        return UsageError(f"There is no file {file}. Check the path; relative ones start at the current folder.")
-    if isinstance(error, PermissionError):
-        return UsageError(f"{file} may not be read by this user. Change its permissions, or close it in Excel.")
-    return UsageError(
-        f"{file} cannot be read: {error.strerror or type(error).__name__}. Check the disk or the network."
-    )
+class Dialect(NamedTuple):
+    """How records stand in a text. `codec`: of Python. `told`: its first line is `sep=` and says the delimiter.
+
+    `padded`: every row ends in one separator more than the header.
+    """
+
+    codec: str
+    delimiter: str
+    padded: bool = False
+    told: bool = False
 
 
-def stamp_of(descriptor: int) -> tuple[int, int, int]:
-    """What changes when a file is written: its inode, size in bytes and time of change."""
-    status = os.fstat(descriptor)
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def read_records(file: Path, delimiter: str, stamp: tuple[int, int, int]) -> Iterator[Record]:
-    """All records with something in them, numbered as a spreadsheet numbers them: blank lines count."""
+def read_records(source: Source, dialect: Dialect) -> Iterator[Record]:
+    """All records with something in them, numbered as a spreadsheet does: blank lines count, `sep=` does not."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            if stamp_of(text.fileno()) != stamp:
-                raise changed(file)
-            reader = csv.reader(text, delimiter=delimiter, strict=True)
+        with source.reading() as stream:
+            text = _text(stream, dialect)
+            reader = csv.reader(text, delimiter=dialect.delimiter, strict=True)
             record_line = 1
             try:
                 for number, cells in enumerate(reader, start=1):
@@ -51,38 +51,35 @@ def read_records(file: Path, delimiter: str, stamp: tuple[int, int, int]) -> Ite
                     if "".join(cells).strip():
                         yield number, cells
             except csv.Error as error:
-                raise _bad_quoting(file, delimiter, record_line, error) from error
-            if stamp_of(text.fileno()) != stamp:
-                raise changed(file)
-    except UnicodeDecodeError as error:
-        raise changed(file) from error  # every byte was checked when the file was opened
-    except OSError as error:
-        raise unreadable(file, error) from error
+                raise _bad_quoting(source, dialect, record_line, error) from error
+    except UnicodeError as error:
+        raise changed(source.name) from error  # every byte was checked when the file was opened
 
 
-def changed(file: Path) -> InputRefused:
-    """The sentence for a file that somebody writes while it is read."""
-    return InputRefused(
-        f"{file.name} changed while it was being read: another program may still be writing it. "
-        "Start again when it is done."
-    )
+def _text(stream: IO[bytes], dialect: Dialect) -> io.TextIOWrapper:
+    text = io.TextIOWrapper(stream, encoding=dialect.codec, newline="")
+    if dialect.told:
+        text.readline()
+    return text
 
 
-def _bad_quoting(file: Path, delimiter: str, record_line: int, error: csv.Error) -> InputRefused:
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        opened, line, closed = _follow_quotes(text, delimiter, record_line)
-    if "field limit" in str(error) and (closed or not opened):
+def _bad_quoting(source: Source, dialect: Dialect, record_line: int, error: csv.Error) -> InputRefused:
+    with source.reading() as stream:
+        text = _text(stream, dialect)  # named, since it closes the stream when it goes
+        opened, line, closed = _follow_quotes(text, dialect.delimiter, record_line)
+    record_line, opened, line = (number + dialect.told for number in (record_line, opened, line))
+    if "field limit" in str(error) and (closed or opened == dialect.told):
         return InputRefused(
-            f"{file.name}: a cell of the record that begins in line {record_line} has more than "
+            f"{source.name}: a cell of the record that begins in line {record_line} has more than "
             f"{csv.field_size_limit():,} characters, which no spreadsheet writes. Look at that line."
         )
     if not closed:
         return InputRefused(
-            f"{file.name}: the double quote opened in line {opened} is never closed. Close it; a quote that "
+            f"{source.name}: the double quote opened in line {opened} is never closed. Close it; a quote that "
             'belongs to the text is written twice ("").'
         )
     return InputRefused(
-        f"{file.name}: in line {line} something follows the closing quote of a cell (its quote was opened in line "
+        f"{source.name}: in line {line} something follows the closing quote of a cell (its quote was opened in line "
         f'{opened}). A quote that belongs to the text is written twice (""); one that is missing has to be added.'
     )
 
@@ -116,6 +113,34 @@ def _follow_quotes(lines: Iterable[str], delimiter: str, record_line: int) -> tu
     return opened, number, closing
 
 
+def find_dialect(source: Source, codec: str) -> Dialect:
+    """How the records of a text are separated: as its first line `sep=;` says, else as its header and rows show.
+
+    Raises:
+        InputRefused: it is not certain.
+    """
+    with source.reading() as stream:
+        text = io.TextIOWrapper(stream, encoding=codec, newline="")
+        sample = text.read(_SAMPLE_SIGNS)
+    if (told := _TOLD.match(sample)) is not None:
+        delimiter = told["sign"] or ""
+        if not delimiter or delimiter.isalnum() or delimiter in '"\r\n ':
+            raise InputRefused(
+                f"{source.name}: its first line, {told[0].strip()}, says no separator that can be used. Write sep=; "
+                "(or the separator that the file has), or delete that line."
+            )
+        padded = _is_padded(_sample_records(sample[told.end() :], delimiter, len(sample) == _SAMPLE_SIGNS)[0])
+        return Dialect(codec, delimiter, padded, told=True)
+    delimiter, padded = find_delimiter(source.name, sample, cut=len(sample) == _SAMPLE_SIGNS)
+    return Dialect(codec, delimiter, padded)
+
+
+def _is_padded(records: Sequence[Sequence[str]]) -> bool:
+    """Whether every row ends in one separator more than the header."""
+    width = len(records[0]) if records else 0
+    return len(records) > 1 and all(len(row) == width + 1 and not row[-1].strip() for row in records[1:])
+
+
 def find_delimiter(name: str, sample: str, *, cut: bool) -> tuple[str, bool]:
     """(delimiter, whether every row ends in one separator more than the header).
 
@@ -124,11 +149,16 @@ def find_delimiter(name: str, sample: str, *, cut: bool) -> tuple[str, bool]:
     candidates = []
     for delimiter in DELIMITERS:
         records, broken = _sample_records(sample, delimiter, cut)
-        if not records or len(records[0]) < 2:
+        if not records:
+            continue
+        # Titles above the headings say nothing about what separates the cells.
+        at = find_headings(tuple(enumerate(records))).last
+        records = records[at:]
+        if len(records[0]) < 2:
             continue
         header, rows = records[0], records[1:]
         width = len(header)
-        padded = bool(rows) and all(len(row) == width + 1 and not row[-1].strip() for row in rows)
+        padded = not at and _is_padded(records)
         fitting = sum(len(row) == width + padded for row in rows) / len(rows) if rows else 1.0
         meaning = sum(role_of(heading) is not None for heading in header)
         candidates.append(((meaning, not broken, fitting), delimiter, padded))

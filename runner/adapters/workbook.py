@@ -5,18 +5,25 @@ Both readings walk through a sheet together; where they do not agree about a cel
 
 from __future__ import annotations
 
+import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import date, datetime, time, timedelta
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from itertools import islice
+from typing import IO, NamedTuple, Protocol
 
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
-from runner.adapters.delimited import Record, changed, stamp_of, unreadable
-from runner.adapters.workbook_xml import Package, SheetLayout, SheetPart
-from runner.core.sheet_cells import RawCell, cell_text
+from runner.adapters.delimited import Record
+from runner.adapters.old_workbook import OLE, OldWorkbook
+from runner.adapters.open_document import OpenDocument
+from runner.adapters.sources import BROKEN_ARCHIVE, Source
+from runner.adapters.workbook_xml import Package, RawRow, SheetLayout, SheetPart
+from runner.core.input_limits import InputLimits
+from runner.core.sheet_cells import RawCell, cell_text, is_plain_number
+from runner.core.table_finding import LOOKED_AT
 from runner.errors import InputRefused
 
 MAX_CELLS = 30_000_000
@@ -31,7 +38,8 @@ class SheetRead(NamedTuple):
     """A sheet after its first reading.
 
     `headers`: () when it is blank. `header_row`: its number. `rows`: there are some below. `hidden_rows`: how many of
-    these are hidden. `hidden_columns`: indexes of headings. `records`: all rows below the header, or only those shown.
+    these are hidden. `hidden_columns`: indexes of headings. `records`: all rows below the header, or only those
+    shown. `top`: the first filled rows, header included.
     """
 
     name: str
@@ -42,63 +50,94 @@ class SheetRead(NamedTuple):
     hidden_rows: int
     hidden_columns: tuple[int, ...]
     records: Callable[[bool], Iterator[Record]]
+    top: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
 
-def read_workbook(file: Path, stamp: tuple[int, int, int]) -> list[SheetRead]:
-    """All worksheets of a workbook.
+class _Book(Protocol):
+    """What the formats have in common. `values_by_calamine`: texts are not in `rows`, but come from there."""
+
+    values_by_calamine: bool
+
+    def sheets(self) -> list[SheetPart]: ...
+
+    def formats(self) -> list[str]: ...
+
+    def rows(self, part: str, layout: SheetLayout) -> Iterator[RawRow]: ...
+
+
+def read_workbook(source: Source, limits: InputLimits) -> list[SheetRead]:
+    """All worksheets of a workbook: .xlsx, .xlsm, .xls or .ods, told by content.
 
     Raises:
         InputRefused: it is damaged, protected, too large, or no workbook.
     """
+    with source.reading() as stream, _opened(source.name, stream, limits) as book:
+        sheets = book.sheets()
+        reader = _Reader(source, limits, book.formats())
+        if isinstance(book, Package):
+            book.check_part("xl/sharedStrings.xml")
+        return [reader.survey(book, sheet) for sheet in sheets]
+
+
+def _opened(name: str, stream: IO[bytes], limits: InputLimits) -> Package | OldWorkbook:
+    head = stream.read(len(OLE))
+    stream.seek(0)
+    if head == OLE:
+        return OldWorkbook(name, stream)
     try:
-        with file.open("rb") as stream, Package(file.name, stream) as package:
-            sheets = package.sheets()
-            formats = package.formats()
-            package.check_part("xl/sharedStrings.xml")
-            reader = _Reader(file, stamp, formats)
-            return [reader.survey(package, sheet) for sheet in sheets]
-    except OSError as error:
-        raise unreadable(file, error) from error
+        with zipfile.ZipFile(stream) as archive:
+            document = "[Content_Types].xml" not in archive.namelist()
+    except BROKEN_ARCHIVE:
+        document = False
+    stream.seek(0)
+    return OpenDocument(name, stream, limits) if document else Package(name, stream, limits)
 
 
 class _Reader:
-    def __init__(self, file: Path, stamp: tuple[int, int, int], formats: list[str]) -> None:
-        self._file = file
-        self._stamp = stamp
+    def __init__(self, source: Source, limits: InputLimits, formats: list[str]) -> None:
+        self._source = source
+        self._limits = limits
         self._formats = formats
+        self._kept: tuple[str, CalamineSheet] | None = None
 
-    def survey(self, package: Package, sheet: SheetPart) -> SheetRead:
+    def survey(self, book: _Book, sheet: SheetPart) -> SheetRead:
         """Look through a sheet once: how far it goes, where its header is, and what is hidden."""
         layout = SheetLayout()
         first = last = left = right = -1
         hidden: list[int] = []
-        for number, is_hidden, cells in package.rows(sheet.part, layout):
+        rows = book.rows(sheet.part, layout)
+        if isinstance(book, Package) and book.values_by_calamine:
+            rows = book.ends(sheet.part, layout)
+        for count, (number, is_hidden, cells) in enumerate(rows):
             first, last = (number if first < 0 else first), number
             left = cells[0].column if left < 0 else min(left, cells[0].column)
             right = max(right, cells[-1].column)
+            if count > self._limits.rows:
+                raise InputRefused(self._limits.too_many(f"{self._source.name}, sheet {sheet.name!r}"))
             if is_hidden:
                 hidden.append(number)
         if first < 0:
             return SheetRead(sheet.name, sheet.hidden, (), 0, False, 0, (), lambda _: iter(()))
         if (last - first + 1) * (right - left + 1) > MAX_CELLS:
             raise InputRefused(
-                f"{self._file.name}, sheet {sheet.name!r}: something stands in row {last:,}, column {right + 1:,}, so "
-                f"that the sheet is {last - first + 1:,} rows by {right - left + 1:,} columns large. Delete what "
+                f"{self._source.name}, sheet {sheet.name!r}: something stands in row {last:,}, column {right + 1:,}, "
+                f"so that the sheet is {last - first + 1:,} rows by {right - left + 1:,} columns large. Delete what "
                 "stands far outside the list, or save the list as CSV UTF-8."
             )
         columns = range(left, right + 1)
         with closing(self._records(sheet, columns, hidden_too=True)) as records:
-            header_row, headers = next(records, (0, []))
-            below = next(records, None)
+            top = tuple((number, tuple(map(str, cells))) for number, cells in islice(records, LOOKED_AT))
+        header_row, headers = top[0] if top else (0, ())
         return SheetRead(
             name=sheet.name,
             hidden=sheet.hidden,
-            headers=tuple(str(cell) for cell in headers),
+            headers=headers,
             header_row=header_row,
-            rows=below is not None,
+            rows=len(top) > 1,
             hidden_rows=sum(number > header_row for number in hidden),
             hidden_columns=tuple(column - left for column in columns if layout.hides(column)),
             records=partial(self._below, sheet, columns, header_row),
+            top=top,
         )
 
     def _below(self, sheet: SheetPart, columns: range, header_row: int, hidden_too: bool) -> Iterator[Record]:
@@ -106,26 +145,45 @@ class _Reader:
 
     def _records(self, sheet: SheetPart, columns: range, *, hidden_too: bool) -> Generator[Record]:
         """Both readings together: every row with something in it, its cells as texts."""
+        with self._source.reading() as stream, _opened(self._source.name, stream, self._limits) as book:
+            if not book.values_by_calamine:
+                yield from self._merge(book, sheet, columns, None, iter(()), hidden_too)
+                return
+            with self._calamine(sheet):
+                found = self._values_of(sheet)
+                yield from self._merge(book, sheet, columns, found.start, found.iter_rows(), hidden_too)
+
+    def _values_of(self, sheet: SheetPart) -> CalamineSheet:
+        """A sheet as calamine reads it, whole. The one that was read last is kept for the next time, once."""
+        if self._kept is not None and self._kept[0] == sheet.name:
+            found, self._kept = self._kept[1], None
+            return found
+        with self._source.reading() as stream, CalamineWorkbook.from_filelike(stream) as read:
+            found = read.get_sheet_by_name(sheet.name)
+        self._kept = (sheet.name, found)
+        return found
+
+    @contextmanager
+    def _calamine(self, sheet: SheetPart) -> Iterator[None]:
+        """What calamine says of a damaged workbook, as a sentence."""
         try:
-            with self._file.open("rb") as stream, self._file.open("rb") as other:
-                if stamp_of(stream.fileno()) != self._stamp:
-                    raise changed(self._file)
-                with Package(self._file.name, stream) as package, CalamineWorkbook.from_filelike(other) as book:
-                    found = book.get_sheet_by_name(sheet.name)
-                    yield from self._merge(package, sheet, columns, found.start, found.iter_rows(), hidden_too)
-                if stamp_of(stream.fileno()) != self._stamp:
-                    raise changed(self._file)
+            yield
         except CalamineError as error:
-            raise InputRefused(
-                f"{self._file.name}, sheet {sheet.name!r} cannot be read: {error}. Open it in Excel and save it again "
-                "as .xlsx, or save it as CSV UTF-8."
-            ) from error
-        except OSError as error:
-            raise unreadable(self._file, error) from error
+            raise self._unreadable(sheet, str(error)) from error
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # how its own mistakes arrive, and they have no name to import
+                raise
+            raise self._unreadable(sheet, "its inside is damaged") from error
+
+    def _unreadable(self, sheet: SheetPart, what: str) -> InputRefused:
+        return InputRefused(
+            f"{self._source.name}, sheet {sheet.name!r} cannot be read: {what}. Open it in Excel and save it again "
+            "as .xlsx, or save it as CSV UTF-8."
+        )
 
     def _merge(
         self,
-        package: Package,
+        book: _Book,
         sheet: SheetPart,
         columns: range,
         start: tuple[int, int] | None,
@@ -135,16 +193,39 @@ class _Reader:
         at, row = 0, list[Value]()
         left, shift = columns.start, start[1] if start is not None else 0
         width, formats = len(columns), self._formats
-        for number, hidden, raw_cells in package.rows(sheet.part, SheetLayout()):
+        plain = defaultdict(lambda: True, {style: code == "General" for style, code in enumerate(formats)})
+        for number, hidden, raw_cells in book.rows(sheet.part, SheetLayout()):
             while at < number:
                 row, at = next(values, []), at + 1
             if hidden and not hidden_too:
                 continue
             cells = [""] * width
+            filled = len(row)
             for raw in raw_cells:
-                place = raw.column - shift
-                value: Value = row[place] if 0 <= place < len(row) else ""
+                column, kind, style, written, formula = raw
+                place = column - shift
+                if formula is None and 0 <= place < filled:
+                    # What `_text` makes of nearly every cell, without its detours.
+                    found = row[place]
+                    if kind in _TEXT_TYPES:
+                        if type(found) is str:
+                            cells[column - left] = found
+                            continue
+                    elif (
+                        kind == "n"
+                        and written
+                        and plain[style]
+                        and is_plain_number(written)
+                        and isinstance(found, int | float)
+                        and _same_number(written, found)
+                    ):
+                        cells[column - left] = written
+                        continue
                 code = formats[raw.style] if raw.style < len(formats) else "General"
+                if not book.values_by_calamine:
+                    cells[raw.column - left] = cell_text(raw, code, raw.value or "")
+                    continue
+                value: Value = row[place] if 0 <= place < filled else ""
                 cells[raw.column - left] = self._text(sheet, number, raw, code, value)
             if "".join(cells).strip():
                 yield number, cells
@@ -158,7 +239,7 @@ class _Reader:
             agree = True
         if not agree:
             raise InputRefused(
-                f"{self._file.name}, sheet {sheet.name!r}, row {number:,}, column {raw.column + 1}: two readings of "
+                f"{self._source.name}, sheet {sheet.name!r}, row {number:,}, column {raw.column + 1}: two readings of "
                 "the cell differ. Open the file in Excel and save it again as .xlsx, or save it as CSV UTF-8."
             )
         return cell_text(raw, code, _as_text(value))

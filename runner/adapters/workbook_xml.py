@@ -6,25 +6,51 @@ entities is refused before anything else reads it.
 
 from __future__ import annotations
 
+import re
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 from xml.parsers import expat
 
+from runner.adapters.sources import BROKEN_ARCHIVE, cut_off
+from runner.core.input_limits import InputLimits
 from runner.core.number_formats import format_of
 from runner.core.sheet_cells import RawCell
 from runner.errors import InputRefused
 
 MAX_PART_BYTES = 2 * 1024**3
-MAX_TOTAL_BYTES = 3 * 1024**3
 MAX_RATIO = 500
 """A sheet unpacks to some ten times its size; what unpacks to five hundred times was made to fill a disk."""
 
 _RATIO_FROM_BYTES = 32 * 1024**2
 _BLOCK_BYTES = 256 * 1024
+_LONGEST_ROW = 4 * 1024 * 1024
 _WORKSHEET = "/worksheet"
+
+_TEXT = r"(?:[^<&]|&(?:amp|lt|gt|quot|apos|#\d+|#x[0-9a-fA-F]+);)*+"
+_PLAIN_CELL = (
+    r'<c r="[A-Z]{1,3}\d+"(?: s="\d+")?(?: t="[a-zA-Z]+")?'
+    r'(?:/>|>(?:<v>[^<&]*+</v>|<v/>|<is><t(?: xml:space="preserve")?>' + _TEXT + "</t></is>)?</c>)"
+)
+_PLAIN_ROW = re.compile(
+    (
+        r'<row r="(\d{1,8})"'
+        r'(?: (?:spans|s|customFormat|customHeight|x14ac:dyDescent|outlineLevel|collapsed)="[\w:. -]*"'
+        r'|(?: ht="[1-9][\d.]*")|(?: hidden="(?:0|false)"))*+'
+        r"(?:/>|>((?:" + _PLAIN_CELL + r")*+)</row>)"
+    ).encode()
+)
+"""A row that is not hidden, with numbers, shared and inline texts, and without formulas."""
+
+_CELL = re.compile(
+    r'<c r="([A-Z]+)\d+"(?: s="(\d+)")?(?: t="([a-zA-Z]+)")?>(?:<v>([^<&]+)</v>|(<is>)<t[^>]*>'
+    + _TEXT
+    + "</t></is>)</c>"
+)
+
+_FILLED = re.compile(rb'<c r="([A-Z]+)\d+"[^>]*+>(?:<v>[^<]|<is>)')
+"""The column of a cell of such a row that holds something."""
 
 
 class SheetPart(NamedTuple):
@@ -61,13 +87,18 @@ class SheetLayout:
 class Package:
     """A workbook's archive, checked. Use as a context manager."""
 
-    def __init__(self, name: str, stream: IO[bytes]) -> None:
+    values_by_calamine = True
+    program = "an Excel workbook"
+    remedy = "Open it in Excel, which may repair it, and save it again as .xlsx, or save it as CSV UTF-8."
+
+    def __init__(self, name: str, stream: IO[bytes], limits: InputLimits) -> None:
         self._name = name
+        self._limits = limits
         try:
             self._zip = zipfile.ZipFile(stream)
             infos = self._zip.infolist()
-        except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
-            raise self.damaged("it is no complete archive") from error
+        except BROKEN_ARCHIVE as error:
+            raise cut_off(name, "an Excel workbook or a zip archive") from error
         self._check(infos)
 
     def __enter__(self) -> Package:
@@ -78,10 +109,7 @@ class Package:
 
     def damaged(self, what: str) -> InputRefused:
         """The sentence for a workbook that cannot be read."""
-        return InputRefused(
-            f"{self._name} begins like an Excel workbook but is damaged: {what}. Open it in Excel, which may repair "
-            "it, and save it again as .xlsx, or save it as CSV UTF-8."
-        )
+        return InputRefused(f"{self._name} begins like {self.program} but is damaged: {what}. {self.remedy}")
 
     def _check(self, infos: list[zipfile.ZipInfo]) -> None:
         names = [info.filename for info in infos]
@@ -89,15 +117,20 @@ class Package:
             raise self.damaged("a part of it is there twice, so that programs read different things")
         if any(info.flag_bits & 1 for info in infos):
             raise InputRefused(f"{self._name} is protected by a password. Save it without one and give that file.")
-        if "[Content_Types].xml" not in names or "_rels/.rels" not in names:
-            what = "an OpenDocument file" if "mimetype" in names else "a zip archive, but no Excel workbook"
-            raise InputRefused(f"{self._name} is {what}. Open it in Excel and save it as .xlsx or CSV UTF-8.")
+        self._check_kind(infos)
         for info in infos:
             large = info.file_size > _RATIO_FROM_BYTES and info.file_size > MAX_RATIO * max(1, info.compress_size)
             if info.file_size > MAX_PART_BYTES or large:
                 raise self._too_large(info.file_size)
-        if (total := sum(info.file_size for info in infos)) > MAX_TOTAL_BYTES:
-            raise self._too_large(total)
+        if sum(info.file_size for info in infos) > self._limits.unpacked:
+            raise InputRefused(self._limits.too_large(self._name))
+
+    def _check_kind(self, infos: list[zipfile.ZipInfo]) -> None:
+        if "_rels/.rels" not in [info.filename for info in infos]:
+            raise InputRefused(
+                f"{self._name} is an archive, but no Excel workbook. Open it in Excel and save it as .xlsx or CSV "
+                "UTF-8."
+            )
 
     def _too_large(self, size: int) -> InputRefused:
         return InputRefused(
@@ -161,30 +194,34 @@ class Package:
         self._read_whole(part, start)
         return links
 
-    def _read_whole(self, part: str, start: object) -> None:
-        parser = _parser(self)
+    def _read_whole(
+        self, part: str, start: Callable[[str, dict[str, str]], None], end: Callable[[str], None] | None = None
+    ) -> None:
+        parser = new_parser(self)
 
         def begin(name: str, attributes: dict[str, str]) -> None:
-            plain = {_local(key): value for key, value in attributes.items()}
-            start(_local(name), plain)  # type: ignore[operator]
+            start(local_name(name), {local_name(key): value for key, value in attributes.items()})
 
         parser.StartElementHandler = begin
-        for _ in self._feed(part, parser):
+        if end is not None:
+            parser.EndElementHandler = lambda name: end(local_name(name))
+        for _ in self._feed(part, parser.Parse):
             pass
 
-    def _feed(self, part: str, parser: expat.XMLParserType) -> Iterator[None]:
+    def _feed(self, part: str, parse: Callable[[bytes, bool], object]) -> Iterator[None]:
+        """Hand a part on, block by block."""
         try:
             with self._zip.open(part) as stream:
                 while block := stream.read(_BLOCK_BYTES):
-                    parser.Parse(block, False)
+                    parse(block, False)
                     yield
-                parser.Parse(b"", True)
+                parse(b"", True)
                 yield
         except KeyError as error:
             raise self.damaged(f"its part {part} is missing") from error
         except expat.ExpatError as error:
             raise self.damaged(f"its part {part} is not well formed in line {error.lineno}") from error
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, zlib.error) as error:
+        except BROKEN_ARCHIVE as error:
             raise self.damaged(f"its part {part} cannot be unpacked") from error
 
     def check_part(self, part: str) -> None:
@@ -194,15 +231,76 @@ class Package:
 
     def rows(self, part: str, layout: SheetLayout) -> Iterator[RawRow]:
         """The rows of a sheet that hold something or are hidden, in their order."""
+        return self._read_rows(part, layout, ends_only=False)
+
+    def ends(self, part: str, layout: SheetLayout) -> Iterator[RawRow]:
+        """The same rows, most of them with their first and last cells only, to learn where they are without values."""
+        return self._read_rows(part, layout, ends_only=True)
+
+    def _read_rows(self, part: str, layout: SheetLayout, *, ends_only: bool) -> Iterator[RawRow]:
         collector = _RowCollector(self, layout)
-        parser = _parser(self)
+        parser = new_parser(self)
         parser.StartElementHandler = collector.start
         parser.EndElementHandler = collector.end
         parser.CharacterDataHandler = collector.text
-        for _ in self._feed(part, parser):
+        for _ in self._feed(part, _ShortWay(collector, parser, ends_only=ends_only).parse):
             if collector.done:
                 rows, collector.done = collector.done, []
                 yield from rows
+
+
+class _ShortWay:
+    """Rows as nearly every program writes them, read by patterns; the parser gets what is written otherwise.
+
+    What a pattern matches is well formed by itself, so that the rest is so when the whole is. Blank rows with formats,
+    from columns that were formatted to their end, are left out.
+    """
+
+    def __init__(self, collector: _RowCollector, parser: expat.XMLParserType, *, ends_only: bool) -> None:
+        self._collector = collector
+        self._parser = parser
+        self._ends_only = ends_only
+        self._rest = b""
+        self._plain: bool | None = None
+
+    def parse(self, block: bytes, final: bool) -> None:
+        """Take the next block in."""
+        block = self._rest + block
+        end = len(block) if final else block.rfind(b"<row ")  # what stands before it is whole
+        if end < 0 or len(block) - end > _LONGEST_ROW:
+            end = len(block)
+        self._rest, block = block[end:], block[:end]
+        if self._plain is None and block:
+            head = block[:200].lower()
+            self._plain = b"encoding=" not in head or b"utf-8" in head
+        if not self._plain or b"<!" in block or self._collector.may_hide():
+            # Comments and the like could hold rows that are none.
+            self._plain = self._plain and b"<!" not in block
+            self._parser.Parse(block, final)
+            return
+        at = 0
+        for found in _PLAIN_ROW.finditer(block):
+            if found.start() > at:
+                self._parser.Parse(block[at : found.start()], False)
+            at = found.end()
+            if found[2] and b"</c>" in found[2]:
+                try:
+                    cells = found[2].decode()
+                    if self._ends_only:
+                        self._collector.see(int(found[1]), _FILLED.findall(found[2]))
+                    else:
+                        self._collector.add(int(found[1]), _CELL.findall(cells))
+                except UnicodeDecodeError:
+                    self._parser.Parse(found[0], False)  # which says where
+        self._parser.Parse(block[at:], final)
+
+
+class _ColumnNumbers(dict[str | bytes, int]):
+    """Letters of a column → its number from 0, worked out once."""
+
+    def __missing__(self, letters: str | bytes) -> int:
+        self[letters] = column = _column_of(letters if isinstance(letters, str) else letters.decode())
+        return column
 
 
 class _RowCollector:
@@ -212,6 +310,7 @@ class _RowCollector:
         self._package = package
         self._layout = layout
         self._names: dict[str, str] = {}
+        self._columns = _ColumnNumbers()
         self.done: list[RawRow] = []
         self._number = 0
         self._hidden = False
@@ -224,7 +323,7 @@ class _RowCollector:
         self._into: str | None = None
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        element = self._names.get(name) or self._names.setdefault(name, _local(name))
+        element = self._names.get(name) or self._names.setdefault(name, local_name(name))
         if element == "c":
             before = self._column
             place = attributes.get("r")
@@ -256,6 +355,37 @@ class _RowCollector:
         elif element == "sheetFormatPr":
             self._layout.rows_hidden = attributes.get("zeroHeight") in ("1", "true")
 
+    def may_hide(self) -> bool:
+        """Whether rows are hidden unless they say otherwise."""
+        return self._layout.rows_hidden
+
+    def add(self, number: int, found: list[tuple[str, str, str, str, str]]) -> None:
+        """A plain row: column, style, type, value, and whether it is an inline text, of each cell."""
+        columns = self._in_order(number, [letters for letters, *_ in found])
+        if columns:
+            cells = [
+                RawCell(column, kind or "n", int(style) if style else 0, "(text)" if inline else value, None)
+                for column, (_, style, kind, value, inline) in zip(columns, found, strict=True)
+            ]
+            self.done.append(RawRow(number, False, cells))
+
+    def see(self, number: int, found: list[bytes]) -> None:
+        """A plain row of which only the columns of its filled cells are known."""
+        columns = self._in_order(number, found)
+        if columns:
+            ends = [RawCell(column, "n", 0, None, None) for column in (columns[0], columns[-1])]
+            self.done.append(RawRow(number, False, ends))
+
+    def _in_order(self, number: int, letters: Sequence[str] | Sequence[bytes]) -> list[int]:
+        """The columns of a row's cells, which comes after the one before."""
+        if number <= self._number:
+            raise self._package.damaged(f"row {number} comes after row {self._number}")
+        self._number = number
+        columns = list(map(self._columns.__getitem__, letters))
+        if columns != sorted(set(columns)):
+            raise self._package.damaged(f"the cells of row {number} are not in their order")
+        return columns
+
     def text(self, text: str) -> None:
         if self._into == "v":
             self._value = (self._value or "") + text
@@ -273,7 +403,8 @@ class _RowCollector:
             self.done.append(RawRow(self._number, self._hidden, self._cells))
 
 
-def _parser(package: Package) -> expat.XMLParserType:
+def new_parser(package: Package) -> expat.XMLParserType:
+    """A parser that refuses documents with types and entities of their own."""
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
 
@@ -285,7 +416,8 @@ def _parser(package: Package) -> expat.XMLParserType:
     return parser
 
 
-def _local(name: str) -> str:
+def local_name(name: str) -> str:
+    """A name without its namespace."""
     return name.rpartition(" ")[2]
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from runner.adapters.containers import STDIN
 from runner.adapters.sheets import EmptyTable, InputFile, Table, open_file
+from runner.core.check_tables import CHECK_COLUMN
 from runner.core.columns import IDENTIFIERS, role_of, squeeze
 from runner.core.refs import REF_COLUMN
 from runner.core.series_list import ListedSeries, SeriesList, is_series_heading, read_series_list
 from runner.core.sheet_choice import (
     SERIES_SHEET,
+    SheetSeen,
     SheetUnclear,
     find_sheet,
     hidden_customers,
     is_series_sheet,
 )
+from runner.core.table_finding import find_headings
+from runner.core.template import is_series_example
 from runner.core.trimming import trim
 from runner.errors import InputRefused, UsageError
 from runner.settings import Options
@@ -133,7 +138,7 @@ def open_input(paths: Sequence[Path], *, options: Options, asker: Asker, told: T
     """
     notes: list[str] = []
     empty: list[EmptyTable] = []
-    files = _open_files(paths, notes, empty)
+    files = [_with_headings(file, told) for file in _open_files(paths, options, notes, empty)]
     if options.sheet is not None and files and not any(file.is_workbook for file in files):
         raise UsageError(f"--sheet {options.sheet}: none of the files is a workbook. Leave --sheet out.")
     chooser = _Chooser(files, options, asker, told)
@@ -167,20 +172,64 @@ def open_input(paths: Sequence[Path], *, options: Options, asker: Asker, told: T
     return Opened(tables=tables, listed=listed, hidden=decided, notes=notes, overrides=overrides, asked=asked)
 
 
-def _open_files(paths: Sequence[Path], notes: list[str], empty: list[EmptyTable]) -> list[InputFile]:
+def _with_headings(file: InputFile, told: Told) -> InputFile:
+    """The file with its headings where they stand: below titles, and in two rows where cells were merged."""
+    found = [find_headings(one.top, told.headings) if one.top else None for one in file.sheets]
+    moved = [one is not None and (bool(one.above) or one.first != one.last) for one in found]
+    if not any(moved):
+        return file
+
+    def table(number: int) -> Table:
+        opened, headings = file.table(number), found[number]
+        if headings is None or not moved[number]:
+            return opened
+        if not sheets[number].rows:
+            where = f"{file.name}, sheet {opened.sheet!r}" if opened.sheet else file.name
+            raise EmptyTable(f"{where} has a header in row {headings.last} and no rows below it.")
+        return opened.below(headings.headers, headings.last)
+
+    sheets = tuple(
+        one._replace(headers=headings.headers, rows=one.top[-1][0] > headings.last)
+        if headings is not None and is_moved
+        else one
+        for one, headings, is_moved in zip(file.sheets, found, moved, strict=True)
+    )
+    return replace(file, sheets=sheets, table=table)
+
+
+def _titles(seen: SheetSeen, told: Told) -> str | None:
+    """What is said of the rows above the table, else None."""
+    found = find_headings(seen.top, told.headings) if seen.top else None
+    if found is None or not (found.above or found.first != found.last):
+        return None
+    where = f"in row {found.last:,}" if found.first == found.last else f"in rows {found.first:,} and {found.last:,}"
+    if not found.above:
+        return f"the headings stand {where}, read as one"
+    shown = ", ".join(f"{row:,}" for row in found.above[:5]) + (" …" if len(found.above) > 5 else "")
+    plural = "s" if len(found.above) > 1 else ""
+    return f"the headings stand {where}; above them row{plural} {shown} {'are' if plural else 'is'} left out as titles"
+
+
+def _open_files(paths: Sequence[Path], options: Options, notes: list[str], empty: list[EmptyTable]) -> list[InputFile]:
     """Open every file; of identical ones the first is read, and it is said."""
     files: list[InputFile] = []
     seen: dict[str, str] = {}
     for path in paths:
         try:
-            file = open_file(path)
+            file = open_file(path, limits=options.input_limits, encoding=options.encoding)
         except EmptyTable as error:
             empty.append(error)
             continue
         if file.sha256 in seen:
             notes.append(f"{path} is the same as {seen[file.sha256]}, byte for byte: read once")
             continue
-        seen[file.sha256] = str(path)
+        if any(CHECK_COLUMN in cells for one in file.sheets for _, cells in one.top if REF_COLUMN not in cells):
+            raise InputRefused(
+                f"{file.name} is a check report that this program wrote, and is for reading only. Correct the cells in"
+                " your own file, and give that one."
+            )
+        seen[file.sha256] = file.name if path == STDIN else str(path)
+        notes.extend(file.notes)
         files.append(file)
     return files
 
@@ -193,7 +242,7 @@ class _Chooser:
         self._options = options
         self._asker = asker
         self._told = told
-        self._series_file = open_series_file(options.series_file) if options.series_file is not None else None
+        self._series_file = open_series_file(options.series_file, options) if options.series_file is not None else None
         self.answers: dict[str, str] = {}
 
     def find_hidden(self) -> _Hidden:
@@ -226,6 +275,8 @@ class _Chooser:
                 empty.append(error)
                 continue
             chosen = file.sheets[number]
+            if (titles := _titles(chosen, self._told)) is not None:
+                notes.append(f"{file.name}: {titles}")
             if chosen.hidden and self._options.sheet is not None:
                 notes.append(f"{file.name}: the sheet {chosen.name!r} is hidden, and --sheet names it")
             unread = [one.name for one in file.sheets if one.hidden and one != chosen]
@@ -268,10 +319,10 @@ def _series_sheets(files: Sequence[InputFile], told: Told, *, hidden_too: bool) 
     ]
 
 
-def open_series_file(path: Path) -> InputFile:
+def open_series_file(path: Path, options: Options) -> InputFile:
     """The file of `--series-file`. An empty one is a mistake, never a quiet night: `InputRefused`, not `EmptyTable`."""
     try:
-        return open_file(path)
+        return open_file(path, limits=options.input_limits, encoding=options.encoding)
     except EmptyTable as error:
         raise InputRefused(f"--series-file: {error.message}") from error
 
@@ -332,7 +383,11 @@ def _read_lists(tables: Sequence[Table]) -> ListRead | None:
     found: list[ListRead] = []
     for table in tables:
         where = f"{table.name}, sheet {table.sheet!r}" if table.sheet else table.name
-        read = read_series_list(table.headers, (record for chunk in table.rows() for record in chunk))
+        records = [record for chunk in table.rows() for record in chunk]
+        filled = [record for record in records if not is_series_example(record[1])]
+        if not filled and records:
+            continue  # the sheet of a template that nobody filled in
+        read = read_series_list(table.headers, filled)
         if isinstance(read, list):
             shown = "\n".join(f"{where}, list of series: {problem}" for problem in read[:20])
             more = f"\nand {len(read) - 20:,} more" if len(read) > 20 else ""

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runner.adapters.containers import STDIN
+from runner.adapters.delimited import Record
 from runner.adapters.ledger.files import LedgerFile
-from runner.adapters.ledger.runs import newest_series_list
+from runner.adapters.ledger.runs import frozen_phone_format, newest_series_list
 from runner.adapters.ledger.scopes import Org, Scope, find_scope, newest_scope, scope_of
 from runner.adapters.ledger.staging import Staging
 from runner.adapters.profiling import ColumnProfile, Profiler
-from runner.adapters.sheets import Table
+from runner.adapters.sheets import EmptyTable, Table
 from runner.app.input_files import Asker, ListRead, Told, list_of_record, open_input
 from runner.app.restoring import Restorer
-from runner.core.columns import Columns, assign_columns
+from runner.app.understanding import understand
+from runner.core.column_contents import contents_problem
+from runner.core.column_evidence import IdDamage
+from runner.core.columns import Columns
 from runner.core.identity import IDENTITY_VERSION, region_problem
 from runner.core.keys import name_problem, scope_key
 from runner.core.mobile_mix import Mixed, MobileMix
+from runner.core.mobiles import PhoneFormat
 from runner.core.model import Kind, Place, RejectedRow, Row
+from runner.core.notices import About, Notice
+from runner.core.plain_rows import PlainReader, PlainRows
 from runner.core.refs import read_ref
 from runner.core.rows import RowReader, has_series_column
 from runner.core.series_list import SeriesList
+from runner.core.template import is_example, left_out, may_hold_example, without_example
 from runner.errors import InputRefused, LedgerVersion, SettingsError, UsageError
 from runner.settings import Options
 
@@ -31,9 +40,11 @@ from runner.settings import Options
 class Intake:
     """What was read. `files`: as the run records them. `notes`: sentences for the person. `understood`: per file.
 
-    `first`: what has to be said before all else. `listed`: the list of series that holds for the campaign. `hidden`:
-    what was decided about hidden rows, columns and sheets. `overrides`: decisions that the run records. `asked`: flag →
-    value of what was answered.
+    `phone_format`: how plain digits of mobiles are written. `noticed`: for each file what was repaired, is odd, or is
+    no row of a customer. `first`: what has to be said before all else. `listed`: the list of series that holds for the
+    campaign. `hidden`: what was decided about hidden rows, columns and sheets. `overrides`: decisions that the run
+    records. `asked`: flag → value of what was answered. `restored`: row → heading → what a spreadsheet had made of an
+    identifier.
     """
 
     campaign: str
@@ -45,11 +56,14 @@ class Intake:
     understood: tuple[tuple[str, tuple[ColumnProfile, ...]], ...]
     notes: tuple[str, ...]
     of_ours: bool
+    phone_format: str | None = None
+    noticed: tuple[tuple[str, tuple[Notice, ...]], ...] = ()
     first: tuple[str, ...] = ()
     listed: ListRead | None = None
     hidden: str | None = None
     overrides: tuple[dict[str, object], ...] = ()
     asked: Mapping[str, str] = field(default_factory=dict)
+    restored: Mapping[Place, Mapping[str, str]] = field(default_factory=dict)
 
 
 def take_in(
@@ -75,13 +89,18 @@ def take_in(
         in_force = list_of_record(newest_series_list(ledger, scope.id))
         listed = in_force if all(table.ours for table in tables) else None
     frozen = scope if scope is not None and scope.runs else None
-    columns = _assign(tables, options, frozen)
+    understood = understand(tables, options=options, frozen=frozen, ledger=ledger, org=org, asker=asker)
+    columns = understood.columns
+    notes += understood.notes
+    opened.asked.update(understood.asked)
     mapping = _merge_mapping(tables, columns, frozen)
     region = _region(options, frozen, newest_scope(ledger, org), notes)
     identify_by = _identify_by(columns, options, frozen, asker)
     first = _every_series(tables, columns, listed, options)
+    written = _phone_format(options, ledger, frozen)
+    damaged: dict[int, IdDamage] = {}
 
-    def read(region: str | None) -> _Read:
+    def read() -> _Read:
         return _read_rows(
             tables,
             columns,
@@ -90,19 +109,30 @@ def take_in(
             identify_by=identify_by,
             region=region,
             listed=listed.series if listed is not None else None,
+            written=written,
+            damaged=damaged,
             options=options,
         )
 
-    rows = read(region)
+    rows = read()
     if (mixed := rows.mixed) is not None:
         answer = _region_of_mixed(mixed, frozen, asker)
         if answer is not None:
             region = opened.asked["region"] = answer
             staging.forget_rows()
-            rows = read(region)
+            rows = read()
         else:
-            first = (*first, f"{mixed.sentence()}: {_AS_THEY_STAND}.")
+            first = (*first, f"{mixed.sentence()}: {_REJECTED}.")
             opened.overrides.append({"what": "mixed_mobiles"})
+    if rows.ambiguous:
+        answer = _format_of_ambiguous(rows.ambiguous, frozen, asker)
+        written = PhoneFormat(answer)
+        opened.asked["phone_format"] = answer
+    if rows.damaged:
+        damaged.update(rows.damaged)
+    if rows.ambiguous or rows.damaged:
+        staging.forget_rows()
+        rows = read()
     notes += rows.notes
     leading = staging.scopes_of_refs()
     if any(scope_id != (scope.id if scope else None) for scope_id, _ in leading):
@@ -115,6 +145,7 @@ def take_in(
         scope=scope,
         identify_by=identify_by,
         region=region,
+        phone_format=written.value if written is not None else None,
         mapping=mapping,
         files=tuple(rows.files),
         understood=tuple(rows.understood),
@@ -125,17 +156,27 @@ def take_in(
         hidden=opened.hidden,
         overrides=tuple(opened.overrides),
         asked=opened.asked,
+        restored=rows.restored,
+        noticed=tuple(rows.noticed),
     )
 
 
 @dataclass(slots=True)
 class _Read:
-    """What reading all rows brought. `mixed`: mobiles with and without country code, where no region places them."""
+    """What reading all rows brought. `mixed`: mobiles with and without country code, where no region places them.
+
+    `ambiguous`: why the country of some mobiles is not certain. `damaged`: number of the table → what a spreadsheet did
+    to its ids, when that was not known while they were read.
+    """
 
     understood: list[tuple[str, tuple[ColumnProfile, ...]]] = field(default_factory=list)
     files: list[dict[str, object]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     mixed: Mixed | None = None
+    ambiguous: str = ""
+    damaged: dict[int, IdDamage] = field(default_factory=dict)
+    noticed: list[tuple[str, tuple[Notice, ...]]] = field(default_factory=list)
+    restored: dict[Place, dict[str, str]] = field(default_factory=dict)
 
 
 def _read_rows(
@@ -147,6 +188,8 @@ def _read_rows(
     identify_by: Sequence[Kind],
     region: str | None,
     listed: SeriesList | None,
+    written: PhoneFormat | None,
+    damaged: Mapping[int, IdDamage],
     options: Options,
 ) -> _Read:
     """Stage the rows of all tables, in order."""
@@ -162,17 +205,45 @@ def _read_rows(
             ledger_id=ledger.ledger_id,
             key=ledger.key,
             series_list=listed,
+            max_per_row=options.max_per_row,
+            written=written,
+            damaged=damaged.get(number),
+            short_ids=options.short_ids == "accept",
+            see_mobile=None if mix is None else mix.see,
         )
+        looked_at = table.ours
+        plain = reader.plain(number, table.sheet, None if mix is None else mix.see_all)
         profiler = Profiler(assigned)
         restorer = Restorer(ledger, assigned)
         before = staging.rows
+        examples: list[int] = []
         for chunk in map(restorer.restored, table.rows()):
+            if may_hold_example(cells for _, cells in chunk) and (
+                found := [row for row, cells in chunk if is_example(assigned, cells)]
+            ):
+                examples += found
+                chunk = [record for record in chunk if record[0] not in found]  # noqa: PLW2901
+            if not looked_at:
+                looked_at = True
+                if problems := contents_problem(assigned, [cells for _, cells in chunk]):
+                    raise InputRefused("\n".join(f"{table.name}: {problem}" for problem in problems))
             profiler.add(chunk)
-            made = (reader.read(Place(number, table.sheet, row), cells) for row, cells in chunk)
-            staging.add(made if mix is None else _seen(made, mix))
+            staging.add(_customers(reader, plain, number, table.sheet, chunk, assigned))
         done.understood.append((table.name, profiler.profiles()))
         if (restored := restorer.note(table.name)) is not None:
             done.notes.append(restored)
+            done.restored |= {Place(number, table.sheet, row): texts for row, texts in restorer.by_row().items()}
+        noticed = reader.notices.all()
+        done.notes += [f"{table.name}: {notice.sentence()}" for notice in noticed]
+        done.noticed.append((table.name, noticed))
+        if (why := reader.evidence.ambiguous_mobiles()) is not None:
+            done.ambiguous = done.ambiguous or f"{table.name}: {why}"
+        if number not in damaged and not table.ours and (damage := reader.evidence.damage()) is not None:
+            done.damaged[number] = damage
+        if examples:
+            done.notes.append(f"{table.name}: {left_out(examples)}")
+            if not staging.rows and number == len(tables) - 1:
+                raise EmptyTable(f"{table.name} holds nothing but the template's example row: fill in your customers.")
         if assigned.uncertain:
             names = ", ".join(assigned.uncertain)
             done.notes.append(f"{table.name}: not used, since nobody said what it is: {names} (say it with --map)")
@@ -184,26 +255,83 @@ def _read_rows(
                 "headers": list(assigned.original_headers),
                 "roles": assigned.mapping,
                 "rows": staging.rows - before,
+                "left_out": [
+                    [one.what, one.count, list(one.rows)] for one in noticed if one.about is About.NO_CUSTOMER
+                ],
             }
         )
     done.mixed = mix.found() if mix is not None else None
     return done
 
 
-def _seen(rows: Iterable[Row | RejectedRow], mix: MobileMix) -> Iterator[Row | RejectedRow]:
-    for row in rows:
-        if isinstance(row, Row):
-            for identifier in row.identifiers:
-                if identifier.kind is Kind.MOBILE:
-                    mix.see(identifier.value)
-        yield row
+def _customers(
+    reader: RowReader,
+    plain: PlainReader | None,
+    number: int,
+    sheet: str,
+    chunk: Sequence[Record],
+    columns: Columns,
+) -> Iterator[Row | RejectedRow | PlainRows]:
+    """The rows of a chunk; what is none of a customer (totals, notes) is noticed and left out."""
+    for record in plain.read(chunk) if plain is not None else chunk:
+        if isinstance(record, PlainRows):
+            yield record
+            continue
+        row, cells = record
+        found = reader.read(Place(number, sheet, row), cells)
+        if (why := reader.no_customer(cells, found)) is None:
+            yield without_example(found, columns)
+        else:
+            reader.notices.see(About.NO_CUSTOMER, None, why, row)
 
 
-_AS_THEY_STAND = "they are taken as they stand"
+_REJECTED = "those without it are rejected"
+
+
+def _phone_format(options: Options, ledger: LedgerFile, frozen: Scope | None) -> PhoneFormat | None:
+    """How plain digits of mobiles are written: as in the campaign so far, or told.
+
+    Raises:
+        UsageError: told otherwise than in the campaign so far.
+    """
+    told = PhoneFormat(options.phone_format) if options.phone_format is not None else None
+    if frozen is None:
+        return told
+    before = frozen_phone_format(ledger, frozen.id)
+    if told is not None and told.value != before:
+        raise UsageError(
+            f"--phone-format {told}: the campaign {frozen.campaign!r} reads mobiles"
+            f" {f'as {before}' if before else 'without one'}; another would change who is who."
+        )
+    return None if before is None else PhoneFormat(before)
+
+
+def _format_of_ambiguous(why: str, frozen: Scope | None, asker: Asker) -> str:
+    """How mobiles in plain digits are written, where both would make sense.
+
+    Raises:
+        UsageError: nobody is there to tell, or the answer is no format. InputRefused: the campaign began without one.
+    """
+    if frozen is not None:
+        raise InputRefused(
+            f"{why}. The campaign {frozen.campaign!r} began without --phone-format, which would change who is who now:"
+            " write these numbers with + and their country code."
+        )
+    if asker.choose is None:
+        raise UsageError(
+            f"{why}. Say whether plain digits have their country code, --phone-format international, or lack it,"
+            " --phone-format national; or write every number with + and its country code.",
+        )
+    answer = asker.choose(
+        f"{why}. Do plain digits have their country code (international) or lack it (national)", "international"
+    )
+    if answer not in tuple(PhoneFormat):
+        raise UsageError(f"{answer!r} is none of international, national.")
+    return answer
 
 
 def _region_of_mixed(mixed: Mixed, frozen: Scope | None, asker: Asker) -> str | None:
-    """The country of mobiles without country code, for a campaign that mixes them; None: they stand as they are.
+    """The country of mobiles without country code, for a campaign that mixes them; None: without it they are rejected.
 
     A campaign that began without a region goes on so: another reading would change who is who.
 
@@ -219,7 +347,7 @@ def _region_of_mixed(mixed: Mixed, frozen: Scope | None, asker: Asker) -> str | 
             add_flags=("--region", mixed.region),
         )
     answer = asker.choose(
-        f"{mixed.sentence()}. Country of those without it (two letters), or none to take them as they stand",
+        f"{mixed.sentence()}. Country of those without it (two letters), or none to reject those rows",
         mixed.region,
     )
     if answer.strip().casefold() == "none":
@@ -280,7 +408,8 @@ def _find_campaign(
                 " out, or remove the _ref column to make them rows of another campaign."
             )
         return printed.campaign, printed
-    stem = paths[0].stem
+    path = paths[0].with_suffix("") if paths[0].suffix.lower() == ".gz" else paths[0]
+    stem = "stdin" if path == STDIN else path.stem
     campaign = options.campaign
     if campaign is None and ledger.rehearsal:
         campaign = stem
@@ -316,25 +445,6 @@ def _scope_of_order(ledger: LedgerFile, order: str) -> int | None:
     with closing(ledger.connect(readonly=True)) as connection:
         found = connection.exec_driver_sql("SELECT scope_id FROM orders WHERE key = ?", (order,)).scalar()
     return int(found) if found is not None else None
-
-
-def _assign(tables: Sequence[Table], options: Options, frozen: Scope | None) -> list[Columns]:
-    problems: list[str] = []
-    assigned: list[Columns] = []
-    for table in tables:
-        told = dict(options.map)
-        if frozen is not None:
-            for heading, role in frozen.mapping.items():
-                if role not in told and heading in table.headers:
-                    told[role] = heading
-        result = assign_columns(table.headers, told)
-        if isinstance(result, list):
-            problems += [f"{table.name}: {problem}" for problem in result]
-        else:
-            assigned.append(result)
-    if problems:
-        raise InputRefused("\n".join(problems))
-    return assigned
 
 
 def _merge_mapping(tables: Sequence[Table], columns: Sequence[Columns], frozen: Scope | None) -> dict[str, str]:

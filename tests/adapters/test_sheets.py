@@ -128,8 +128,8 @@ def test_rows_come_in_chunks(write):
 @pytest.mark.parametrize(
     ("data", "where"),
     [
-        (b"mobile,name\r\n1,Ren\xe9\r\n", "line 2, byte 6 of the line"),
-        (b"mobile,name\r1,a\r2,Ren\xe9", "line 3, byte 6 of the line"),
+        (b"mobile,name\r\n1,Ren\x81\r\n", "line 2, byte 6 of the line"),
+        (b"mobile,name\r1,a\r2,Ren\x81", "line 3, byte 6 of the line"),
         (b"mobile,name\n1,Ren\xc3", "line 2, byte 6 of the line"),
         (b"\xe9", "line 1, byte 1 of the line"),
         (b"mobile\n" + b"1\n" * 40_000 + b"\xe9\n", "line 40002, byte 1 of the line"),
@@ -181,11 +181,8 @@ def test_a_file_without_rows_is_refused_as_empty(write, data, word):
 @pytest.mark.parametrize(
     ("data", "word"),
     [
-        (b"PK\x03\x04rest", "workbook"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Excel workbook"),
-        (b"\x1f\x8b\x08", "gzip"),
         (b"%PDF-1.7", "PDF"),
-        ("mobile\n1\n".encode("utf-16"), "UTF-16"),
         (b"\n <!DOCTYPE html><table>", "web page"),
         (b"\xef\xbb\xbf<?xml version='1.0'?>", "XML"),
     ],

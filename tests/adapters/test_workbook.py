@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import tempfile
 import zipfile
 from datetime import date, datetime, time
@@ -19,6 +20,7 @@ from openpyxl import Workbook
 
 from runner.adapters import workbook, workbook_xml
 from runner.adapters.sheets import EmptyTable, Table, open_file
+from runner.core.input_limits import InputLimits
 from runner.core.sheet_cells import doubt_of
 from runner.errors import CouponRunnerError, InputRefused
 from tests.books import raw_parts, save_book, zip_parts
@@ -184,10 +186,10 @@ def test_a_protected_workbook_is_told_so(tmp_path):
 
 
 def test_other_archives_are_told_so(tmp_path):
-    """OpenDocument, any zip, a binary workbook."""
+    """OpenDocument that is no spreadsheet, a binary workbook."""
     path = tmp_path / "list.xlsx"
     assert "OpenDocument" in refusal(zip_parts(path, {"mimetype": "x", "content.xml": "<x/>"}))
-    assert "no Excel workbook" in refusal(zip_parts(path, {"a.txt": "x"}))
+    assert "no Excel workbook" in refusal(zip_parts(path, {"[Content_Types].xml": "<x/>"}))
     binary = raw_parts("")
     binary["_rels/.rels"] = binary["_rels/.rels"].replace("workbook.xml", "workbook.bin")
     assert "binary workbook (.xlsb)" in refusal(zip_parts(path, binary))
@@ -246,8 +248,8 @@ def test_what_unpacks_to_too_much_is_refused_before_it_is_unpacked(tmp_path, mon
     assert "unpacks to 41,943,040 bytes" in refusal(path)
     monkeypatch.setattr(workbook_xml, "MAX_RATIO", 10**6)
     assert open_file(path).sheets[0].rows
-    monkeypatch.setattr(workbook_xml, "MAX_TOTAL_BYTES", 40 * 1024**2)
-    assert "more than a workbook is read with" in refusal(path)
+    with pytest.raises(InputRefused, match=r"unpacks to more than 40 MB \(max_unpacked in the settings\)"):
+        open_file(path, limits=InputLimits(unpacked=40 * 10**6))
 
 
 def test_a_part_that_lies_about_its_size_is_refused(tmp_path):
@@ -305,3 +307,60 @@ def test_a_workbook_with_flipped_bytes_is_a_table_or_a_refusal(seed, cuts):
             path.write_bytes(bytes(data))
         with contextlib.suppress(CouponRunnerError):
             read_all(path)
+
+
+ODD_ROWS = {
+    "a comment with a row": '<!-- <row r="2"><c r="A2"><v>2</v></c></row> --><row r="3"><c r="A3"><v>3</v></c></row>',
+    "hidden": '<row r="2" hidden="1"><c r="A2"><v>2</v></c></row><row r="3" hidden="0"><c r="B3"><v>3</v></c></row>',
+    "no height": '<row r="2" ht="0"><c r="A2"><v>2</v></c></row><row r="3" ht="15.5"><c r="A3"><v>3</v></c></row>',
+    "inline texts": '<row r="2"><c r="A2" t="inlineStr"><is><t>a &amp; b</t></is></c><c r="B2"><v>5</v></c></row>',
+    "rich inline texts": '<row r="2"><c r="A2" t="inlineStr"><is><r><t>a</t></r><r><t>b</t></r></is></c></row>',
+    "a formula": '<row r="2"><c r="A2"><f>1+1</f><v>2</v></c></row><row r="3"><c r="A3"><f>1+1</f></c></row>',
+    "blank cells": '<row r="2"><c r="A2" s="1"/><c r="B2"><v>7</v></c></row><row r="3"/><row r="4"><c r="A4"/></row>',
+    "no number": '<row><c r="A2"><v>2</v></c></row><row r="7"><c r="A7"><v>7</v></c></row><row><c><v>8</v></c></row>',
+    "other attributes": '<row r="2" spans="1:2" ht="12.8" customHeight="1" x="y"><c r="B2" s="1"><v>7</v></c></row>',
+    "an error": '<row r="2"><c r="A2" t="e"><v>#N/A</v></c><c r="B2" t="b"><v>1</v></c></row>',
+}
+
+
+@pytest.mark.parametrize("what", ODD_ROWS)
+def test_rows_read_by_patterns_are_those_that_the_parser_reads(raw, monkeypatch, what):
+    """The short way is a faster one, and no other one."""
+    head = '<row r="1"><c r="A1" t="str"><v>mobile</v></c><c r="B1" t="str"><v>note</v></c></row>'
+    file = open_file(raw(head + ODD_ROWS[what], formats=["000"]))
+    found = [(table, records(table)) for table in (file.table(0), file.table(0).without_hidden())]
+    monkeypatch.setattr(workbook_xml, "_PLAIN_ROW", re.compile(b"(?!)"))
+    again = open_file(raw(head + ODD_ROWS[what], formats=["000"]))
+    assert [records(table) for table in (again.table(0), again.table(0).without_hidden())] == [one for _, one in found]
+    assert again.table(0).hidden_rows == found[0][0].hidden_rows
+
+
+@pytest.mark.parametrize("what", ODD_ROWS)
+def test_a_first_look_sees_the_same_rows_and_columns(raw, what):
+    """It reads no values, and finds the same rows, the same hidden ones and the same first and last columns."""
+    path = raw('<row r="1"><c r="A1"><v>1</v></c></row>' + ODD_ROWS[what], formats=["000"])
+    with path.open("rb") as stream, workbook_xml.Package("list.xlsx", stream, InputLimits()) as package:
+        part = package.sheets()[0].part
+        look, whole = (list(read(part, workbook_xml.SheetLayout())) for read in (package.ends, package.rows))
+    assert [(row.number, row.hidden, row.cells[0].column, row.cells[-1].column) for row in look] == [
+        (row.number, row.hidden, row.cells[0].column, row.cells[-1].column) for row in whole
+    ]
+
+
+def test_ordinary_cells_read_at_once_are_those_read_with_care(raw, monkeypatch):
+    """Numbers and texts of every kind, in columns with and without a format of their own, give the same texts."""
+    values = ("100", "1", "0", "-5", "2.5", "007", "1E3", "919000000001", "123456789012345", "1234567890123456", "12")
+    rows = "".join(
+        f'<row r="{at}"><c r="A{at}"><v>{value}</v></c><c r="B{at}" s="1"><v>{value}</v></c>'
+        f'<c r="C{at}" t="str"><v>{value}</v></c><c r="E{at}" t="inlineStr"><is><t>{value}</t></is></c>'
+        f'<c r="F{at}"><f>1+1</f><v>{value}</v></c><c r="G{at}" s="2"><v>{value}</v></c></row>'
+        for at, value in enumerate(values, start=1)
+    )
+    formats = ["000000000000", "yyyy-mm-dd"]
+    at_once = cells_of(raw(rows, formats=formats))
+    monkeypatch.setattr(workbook, "is_plain_number", lambda _: False)
+    with_care = cells_of(raw(rows, formats=formats))
+    assert at_once == with_care
+    assert [[doubt_of(cell) for cell in cells] for cells in at_once] == [
+        [doubt_of(cell) for cell in cells] for cells in with_care
+    ]

@@ -8,9 +8,10 @@ from hashlib import blake2b
 
 import sqlalchemy as sa
 
+from runner.adapters.ledger.clusters import PlainRow, PlainRun
 from runner.adapters.ledger.known_orders import KnownOrders
 from runner.adapters.ledger.staged import EXAMPLES, Campaign, as_json
-from runner.core.keys import order_key
+from runner.core.keys import order_key, order_keys
 from runner.core.model import Kind
 from runner.core.planning import (
     Decisions,
@@ -25,6 +26,23 @@ from runner.core.planning import (
 
 BATCH = 1_000
 """Clusters decided together: their people and orders are looked up in one query each."""
+
+_FIRST = LineRole.FIRST.value
+_RUN = (
+    (
+        "INSERT INTO t_orders SELECT :orders + k.key, :people + k.key, NULL, k.value, r.series, r.kind, r.value,"
+        " r.count, 0, 0, r.count, 0, 0 FROM json_each(:keys) k CROSS JOIN t_rows r ON r.seq = :first + k.key"
+    ),
+    "INSERT INTO t_people SELECT :people + seq - :first, NULL, hash FROM t_rows WHERE seq >= :first AND seq < :end",
+    "INSERT INTO t_known SELECT hash, :people + seq - :first, NULL FROM t_rows WHERE seq >= :first AND seq < :end",
+    (
+        f"INSERT INTO t_lines SELECT seq, :orders + seq - :first, count, 1, '{_FIRST}', NULL, NULL FROM t_rows"
+        " WHERE seq >= :first AND seq < :end"
+    ),
+)
+"""What is written down of a run of plain rows."""
+
+_Rows = list[tuple[object, ...]]
 
 
 class Deciding:
@@ -54,14 +72,16 @@ class Deciding:
         self._overlapping_rows: dict[str, list[int]] = {}
         self.digest = 0
 
-    def decide_all(self, clusters: Iterable[list[StagedRow]]) -> None:
+    def decide_all(self, clusters: Iterable[list[StagedRow] | PlainRow | PlainRun]) -> None:
         """Decide all clusters, and write down in the temporary tables what became of them."""
-        batch: list[list[StagedRow]] = []
+        batch: list[list[StagedRow] | PlainRow | PlainRun] = []
+        size = 0
         for cluster in clusters:
             batch.append(cluster)
-            if len(batch) >= BATCH:
+            size += len(cluster.digests) if isinstance(cluster, PlainRun) else 1
+            if size >= BATCH:
                 self._decide_batch(batch)
-                batch = []
+                batch, size = [], 0
         if batch:
             self._decide_batch(batch)
 
@@ -72,14 +92,20 @@ class Deciding:
             for where, count in self._overlapping.items()
         )
 
-    def _decide_batch(self, clusters: Sequence[Sequence[StagedRow]]) -> None:
-        known = self._ledger.of_people_in(clusters)
+    def _decide_batch(self, clusters: Sequence[list[StagedRow] | PlainRow | PlainRun]) -> None:
+        known = self._ledger.of_people_in([cluster for cluster in clusters if isinstance(cluster, list)])
         rejected: list[tuple[str, int]] = []
         people: list[tuple[object, ...]] = []
         names: list[tuple[object, ...]] = []
         orders: list[tuple[object, ...]] = []
         lines: list[tuple[object, ...]] = []
         for cluster in clusters:
+            if isinstance(cluster, PlainRun):
+                self._decide_run(cluster)
+                continue
+            if isinstance(cluster, PlainRow):
+                self._decide_plain(cluster, people, names, orders, lines)
+                continue
             decisions = decide(
                 cluster,
                 known,
@@ -114,8 +140,7 @@ class Deciding:
                         existing.replaced if existing and not order.skipped else 0,
                     )
                 )
-                mark = blake2b(f"{key}:{order.target}:{missing}".encode(), digest_size=16).digest()
-                self.digest += int.from_bytes(mark)
+                self._add_to_digest(key, order.target, missing)
             self._see_overlaps(decisions, {row.seq: row for row in cluster})
             lines.extend(
                 (
@@ -141,6 +166,35 @@ class Deciding:
         ):
             if values:
                 connection.exec_driver_sql(statement, values)
+
+    def _decide_run(self, run: PlainRun) -> None:
+        """The same for many of them, by a few statements."""
+        people, orders, many = self._people + 1, self._orders + 1, len(run.digests)
+        self._people += many
+        self._orders += many
+        campaign = self._campaign
+        keys = order_keys(self._key, campaign.org_key, campaign.campaign_key, run.series, run.digests)
+        for key, count in zip(keys, run.counts, strict=True):
+            self._add_to_digest(key, count, count)
+        values = {"first": run.first, "end": run.first + many, "people": people, "orders": orders}
+        for statement in _RUN:
+            told = {**values, "keys": as_json(keys)} if ":keys" in statement else values
+            self._connection.exec_driver_sql(statement, told)
+
+    def _decide_plain(self, row: PlainRow, people: _Rows, names: _Rows, orders: _Rows, lines: _Rows) -> None:
+        """What `decide` makes of such a row, without its detours; a test compares the two."""
+        self._people += 1
+        self._orders += 1
+        key = order_key(self._key, self._campaign.org_key, self._campaign.campaign_key, row.series, row.name)
+        count, no = row.asked, self._orders
+        people.append((self._people, None, row.name))
+        names.append((row.name, self._people, None))
+        orders.append((no, self._people, None, key, row.series, row.kind, row.value, count, 0, 0, count, 0, 0))
+        lines.append((row.seq, no, count, row.counted, _FIRST, None, None))
+        self._add_to_digest(key, count, count)
+
+    def _add_to_digest(self, key: str, target: int, missing: int) -> None:
+        self.digest += int.from_bytes(blake2b(f"{key}:{target}:{missing}".encode(), digest_size=16).digest())
 
     def _order_key(self, order: PlannedOrder) -> str:
         if order.existing is not None:

@@ -19,8 +19,12 @@ EXAMPLES = 20
 TEMPORARY = """
 CREATE TEMP TABLE t_rows(seq INTEGER PRIMARY KEY, file INT, sheet TEXT, row INT, cells TEXT, problems TEXT,
     series_text TEXT, count_text TEXT, kind TEXT, value TEXT, hash BLOB, series TEXT, count INT,
-    counted INT, ref TEXT, cluster INT, counts TEXT);
+    counted INT, ref TEXT, cluster INT, counts TEXT, plain INT NOT NULL DEFAULT 0);
+CREATE INDEX temp.t_rows_rejected ON t_rows(seq) WHERE problems IS NOT NULL;
+CREATE INDEX temp.t_rows_with_ref ON t_rows(seq) WHERE ref IS NOT NULL;
+CREATE INDEX temp.t_rows_careful ON t_rows(seq) WHERE plain = 0;
 CREATE TEMP TABLE t_names(hash BLOB, seq INT, kind TEXT, value TEXT);
+CREATE TEMP TABLE t_shared(seq INTEGER PRIMARY KEY);
 CREATE TEMP TABLE t_links(mark, seq INT);
 CREATE TEMP TABLE t_merged(person INTEGER PRIMARY KEY, root INT);
 CREATE TEMP TABLE t_moves(seq INTEGER PRIMARY KEY, cluster INT);
@@ -28,8 +32,17 @@ CREATE TEMP TABLE t_people(no INTEGER PRIMARY KEY, person_id INT, name BLOB);
 CREATE TEMP TABLE t_known(hash BLOB, no INT, person_id INT);
 CREATE TEMP TABLE t_orders(no INTEGER PRIMARY KEY, person_no INT, existing INT, key TEXT, series INT, kind TEXT,
     value TEXT, target INT, issued INT, held INT, missing INT, skipped INT, replaced INT);
+CREATE TEMP TABLE t_reasons(no INTEGER PRIMARY KEY, series INT, why TEXT, sentence TEXT);
+CREATE TEMP TABLE t_back(no INTEGER PRIMARY KEY, reason INT, missing INT);
 CREATE TEMP TABLE t_lookups(no INTEGER PRIMARY KEY, hash BLOB, kind TEXT, value TEXT);
 CREATE TEMP TABLE t_lines(seq INT, order_no INT, requested INT, counted INT, role TEXT, same_as INT, note TEXT);
+"""
+
+
+AS_WRITTEN, AS_READ = 1, 2
+"""What `t_rows.plain` says of a row with one identifier, one series and no `_ref`, whose name is not in `t_names` then.
+
+Its identifier is the text of its cell, or may be written otherwise. 0: any other row.
 """
 
 
@@ -98,6 +111,18 @@ def temporary(connection: sa.Connection) -> Iterator[None]:
         connection.rollback()
         raise
     connection.commit()
+
+
+def make_careful(connection: sa.Connection) -> None:
+    """The rows whose `seq` is in `t_shared` are plain no more: they have their names in `t_names`, as all others."""
+    connection.exec_driver_sql(
+        "INSERT INTO t_names SELECT r.hash, r.seq, r.kind, r.value FROM t_shared s JOIN t_rows r ON r.seq = s.seq"
+        " WHERE r.plain > 0"
+    )
+    connection.exec_driver_sql(
+        "UPDATE t_rows SET plain = 0, cluster = seq WHERE plain > 0 AND seq IN (SELECT seq FROM t_shared)"
+    )
+    connection.exec_driver_sql("DELETE FROM t_shared")
 
 
 def current_revision(connection: sa.Connection, org_id: int | None) -> int | None:

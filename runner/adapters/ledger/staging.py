@@ -7,16 +7,21 @@ Memory does not grow with the file: rows go to temporary tables and come back on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain, islice
 
-from runner.adapters.ledger import job_runs, unmet
+from runner.adapters.ledger import checked, job_runs, unmet
 from runner.adapters.ledger.clusters import find_clusters, read_clusters
 from runner.adapters.ledger.deciding import Deciding
 from runner.adapters.ledger.files import LedgerFile
+from runner.adapters.ledger.holding_back import HoldingBack, hold_back
 from runner.adapters.ledger.known_orders import KnownOrders
 from runner.adapters.ledger.loading import load_run
 from runner.adapters.ledger.plan_sums import count_refs, sum_up
 from runner.adapters.ledger.staged import (
+    AS_READ,
+    AS_WRITTEN,
     Asked,
     Campaign,
     NewRun,
@@ -27,9 +32,57 @@ from runner.adapters.ledger.staged import (
     temporary,
 )
 from runner.core.jobspec import EarlierRun, JobMark
-from runner.core.keys import name_hash
-from runner.core.model import Kind, RejectedRow, Row
-from runner.core.planning import Duplicates, Overlap, Plan
+from runner.core.keys import name_hash, name_hashes
+from runner.core.model import Kind, Place, Problem, RejectedRow, Row
+from runner.core.plain_rows import PlainRows
+from runner.core.planning import Duplicates, Overlap, OverlapSeen, Plan
+
+_PLAIN_AT_ONCE = 100
+
+
+@cache
+def _insert_plain(rows: int) -> str:
+    """A statement for so many plain rows: what they share first, then what each has."""
+    values = []
+    for first in range(5, 5 + 7 * rows, 7):
+        seq, row, cells, value, digest, series, count = (f"?{first + at}" for at in range(7))
+        values.append(f"({seq},?1,?2,{row},{cells},{series},{count},?3,{value},{digest},{series},{count},1,?4)")
+    return (
+        "INSERT INTO t_rows(seq, file, sheet, row, cells, series_text, count_text, kind, value, hash, series, count,"
+        f" counted, plain) VALUES {','.join(values)}"
+    )
+
+
+def is_plain(row: Row) -> bool:
+    """Whether a row is nothing but one name, sent as it compares, and one series: by far the most are."""
+    return (
+        len(row.identifiers) == 1
+        and len(row.series) == 1
+        and row.ref is None
+        and row.counted
+        and not row.counts
+        and row.sent.value == row.sent.written
+    )
+
+
+def _as_plain(row: Row) -> PlainRows:
+    place, sent = row.place, row.sent
+    return PlainRows(
+        place.file,
+        place.sheet,
+        sent.kind,
+        (place.row,),
+        (row.cells,),
+        (sent.value,),
+        row.series,
+        (row.count,),
+        as_written=False,
+    )
+
+
+def _rejected(seq: int, row: RejectedRow) -> tuple[object, ...]:
+    texts = (as_json(row.problems), row.series_text, row.count_text)
+    return (seq, *row.place, as_json(row.cells), *texts, *[None] * 7, seq, None, 0)
 
 
 class Staging:
@@ -47,6 +100,9 @@ class Staging:
         self._revision: int | None = None
         self._expected: frozenset[int] = frozenset()
         self._reissue_revoked = reissue_revoked
+        self._holding_back: HoldingBack | None = None
+        self._summed_up: Plan | None = None
+        self._planned: tuple[Campaign, tuple[OverlapSeen, ...], int] | None = None
 
     def __enter__(self) -> Staging:
         return self
@@ -63,58 +119,74 @@ class Staging:
         """Rows staged so far, rejected ones included."""
         return self._rows
 
-    def add(self, rows: Iterable[Row | RejectedRow]) -> None:
+    def add(self, rows: Iterable[Row | RejectedRow | PlainRows]) -> None:
         """Stage a chunk of rows, in the order of the input."""
         staged: list[tuple[object, ...]] = []
         names: list[tuple[object, ...]] = []
-        for row in rows:
-            self._rows += 1
-            seq = self._rows
-            cells = as_json(row.cells)
-            place = row.place
-            if isinstance(row, RejectedRow):
-                problems = as_json(row.problems)
-                texts = (problems, row.series_text, row.count_text)
-                staged.append((seq, *place, cells, *texts, None, None, None, None, None, None, None, seq, None))
-                continue
-            sent_hash = b""
-            for identifier in row.identifiers:
-                digest = name_hash(self._key, identifier.kind.value, identifier.value)
-                names.append((digest, seq, identifier.kind.value, identifier.value))
-                if identifier.kind is row.sent.kind:
-                    sent_hash = digest
-            ref = as_json(row.ref) if row.ref is not None else None
-            series = str(row.series[0]) if len(row.series) == 1 else ",".join(map(str, row.series))
-            staged.append(
-                (
-                    seq,
-                    *place,
-                    cells,
-                    None,
-                    series,
-                    "" if row.counts else str(row.count),
-                    row.sent.kind.value,
-                    row.sent.written,
-                    sent_hash,
-                    series,
-                    row.count,
-                    int(row.counted),
-                    ref,
-                    seq,
-                    as_json(row.counts) if row.counts else None,
-                )
-            )
         with temporary(self._connection):
+            for row in rows:
+                if isinstance(row, PlainRows):
+                    self._add_plain(row)
+                elif isinstance(row, RejectedRow):
+                    self._rows += 1
+                    staged.append(_rejected(self._rows, row))
+                elif is_plain(row):
+                    self._add_plain(_as_plain(row))
+                else:
+                    self._rows += 1
+                    staged.append(self._careful(self._rows, row, names))
             if staged:
-                self._connection.exec_driver_sql(f"INSERT INTO t_rows VALUES ({','.join('?' * 17)})", staged)
+                self._connection.exec_driver_sql(f"INSERT INTO t_rows VALUES ({','.join('?' * 18)})", staged)
             if names:
                 self._connection.exec_driver_sql("INSERT INTO t_names VALUES (?,?,?,?)", names)
+
+    def _add_plain(self, rows: PlainRows) -> None:
+        """Many rows with a statement: binding values is most of what staging costs."""
+        first, many = self._rows + 1, len(rows.numbers)
+        self._rows += many
+        plain = AS_WRITTEN if rows.as_written else AS_READ
+        same = (rows.file, rows.sheet, rows.kind.value, plain)
+        hashes = map(bytearray, name_hashes(self._key, rows.kind.value, rows.values))  # bytes are bound by a detour
+        cells = map(as_json, rows.cells)
+        columns = zip(
+            range(first, first + many), rows.numbers, cells, rows.values, hashes, rows.series, rows.counts, strict=True
+        )
+        while part := list(islice(columns, _PLAIN_AT_ONCE)):
+            self._connection.exec_driver_sql(_insert_plain(len(part)), (*same, *chain.from_iterable(part)))
+
+    def _careful(self, seq: int, row: Row, names: list[tuple[object, ...]]) -> tuple[object, ...]:
+        sent_hash = b""
+        for identifier in row.identifiers:
+            digest = name_hash(self._key, identifier.kind.value, identifier.value)
+            names.append((digest, seq, identifier.kind.value, identifier.value))
+            if identifier.kind is row.sent.kind:
+                sent_hash = digest
+        series = ",".join(map(str, row.series))
+        return (
+            seq,
+            *row.place,
+            as_json(row.cells),
+            None,
+            series,
+            "" if row.counts else str(row.count),
+            row.sent.kind.value,
+            row.sent.written,
+            sent_hash,
+            series,
+            row.count,
+            int(row.counted),
+            as_json(row.ref) if row.ref is not None else None,
+            seq,
+            as_json(row.counts) if row.counts else None,
+            0,
+        )
 
     def forget_rows(self) -> None:
         """Begin anew: the input is read again, since what it means was answered meanwhile."""
         with temporary(self._connection):
             for table in ("t_rows", "t_names"):
                 self._connection.exec_driver_sql(f"DELETE FROM {table}")
+            self._connection.exec_driver_sql("DROP INDEX IF EXISTS temp.t_rows_plain")
         self._rows = 0
 
     def scopes_of_refs(self) -> list[tuple[int, str]]:
@@ -180,7 +252,7 @@ class Staging:
         """Decide everything that is staged against the ledger as it is now. May be called again after `PlanChanged`."""
         connection = self._connection
         with temporary(connection):
-            for table in ("t_people", "t_known", "t_orders", "t_lines", "t_links"):
+            for table in ("t_people", "t_known", "t_orders", "t_lines", "t_links", "t_back", "t_reasons"):
                 connection.exec_driver_sql(f"DELETE FROM {table}")
             connection.exec_driver_sql(
                 "UPDATE t_rows SET problems = NULL WHERE problems IS NOT NULL AND hash IS NOT NULL"
@@ -198,7 +270,47 @@ class Staging:
                 overlap=overlap,
             )
             deciding.decide_all(read_clusters(connection, campaign))
-            return sum_up(connection, campaign, rows=self._rows, overlaps=deciding.overlaps(), digest=deciding.digest)
+            self._planned = campaign, deciding.overlaps(), deciding.digest
+            return self._sum_up()
+
+    def hold_back(self, told: HoldingBack) -> Plan:
+        """Hold orders of the plan back, which then stands for what is left; later plans of this input do so too.
+
+        May be called again with something else. Only after `plan`.
+        """
+        before, self._holding_back = self._holding_back, told
+        if self._summed_up is not None and not any(
+            one is not None and (one.holds or one.exclusions) for one in (before, told)
+        ):
+            return self._summed_up
+        with temporary(self._connection):
+            return self._sum_up()
+
+    def _sum_up(self) -> Plan:
+        assert self._planned is not None  # noqa: S101 - plan comes first
+        campaign, overlaps, digest = self._planned
+        if self._holding_back is not None:
+            digest += hold_back(self._connection, self._holding_back)
+        self._summed_up = sum_up(self._connection, campaign, rows=self._rows, overlaps=overlaps, digest=digest)
+        return self._summed_up
+
+    # ── what was decided, row by row ─────────────────────────────────────────────────────────────────────────────────
+
+    def rejected_rows(self) -> Iterator[tuple[Place, tuple[Problem, ...]]]:
+        """Every rejected row of the plan with its problems, in the order of the input."""
+        return checked.rejected_rows(self._connection)
+
+    def checked_rows(self, columns: Mapping[int, Mapping[Kind, int]], *, every: bool) -> Iterator[checked.CheckedRow]:
+        """The rows of the plan in order, all of them or those that are worth a look; see `checked.checked_rows`."""
+        return checked.checked_rows(self._connection, columns, every=every)
+
+    def count_orders_to_issue(self) -> int:
+        """The planned orders that a run would ask for."""
+        return checked.count_orders_to_issue(self._connection)
+
+    def orders_at(self, places: Sequence[int]) -> list[checked.Probed]:
+        """The orders to be issued at these places (from 0, rising), in the order of the input."""
+        return checked.orders_at(self._connection, places)
 
     def load(self, run: NewRun, campaign: Campaign, plan: Plan) -> int:
         """Load the decided input as a run in state `ready`, in one transaction; returns its number in the ledger.
