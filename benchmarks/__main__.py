@@ -3,8 +3,9 @@
     orders/s    from the first begin to the last settle, over ORDERS orders, as a ratio to the bare loop's calls/s
     whole run   ORDERS over the seconds of the whole command, file to CSV reports, as the same ratio
     memory      peak resident size of the command at 10,000 and at 300,000 orders
+    planning    seconds and peak of `plan`, to a bare read of the same CSV file or workbook
 
-Each figure is the median of PAIRS pairs. Options: --orders N --pairs N --concurrency N --skip-memory.
+Each figure is the median of PAIRS pairs. Options: --orders N --pairs N --concurrency N --skip-memory --only-planning.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import planning
+
 
 def main() -> None:
     """Measure and print."""
@@ -30,8 +33,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--concurrency", type=int, default=256)
     parser.add_argument("--skip-memory", action="store_true")
+    parser.add_argument("--only-planning", action="store_true")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="coupon-runner-bench-"))
+    if options.only_planning:
+        try:
+            planning.measure(folder, options.pairs)
+        finally:
+            shutil.rmtree(folder)
+        return
     server = subprocess.Popen([sys.executable, "-m", "benchmarks.server"], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:
@@ -39,6 +49,7 @@ def main() -> None:
         _compare(folder, url, options.orders, options.pairs, options.concurrency)
         if not options.skip_memory:
             _memory(folder, url, options.concurrency)
+        planning.measure(folder, options.pairs)
     finally:
         server.kill()
         server.wait()
@@ -88,7 +99,7 @@ def _run(folder: Path, url: str, orders: int, concurrency: int) -> tuple[float, 
     source = folder / "customers.csv"
     with source.open("w", encoding="utf-8") as stream:
         stream.write("mobile,series_id,count,name\n")
-        stream.writelines(f"{919_000_000_000 + number},415446,1,Customer {number}\n" for number in range(orders))
+        stream.writelines(f"{91_900_000_000 + number}7,415446,1,Customer {number}\n" for number in range(orders))
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("COUPON_RUNNER_")},
         "XDG_STATE_HOME": str(folder / "state"),

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runner import retrying
 from runner.core.classify import classify
 from runner.core.codes import CodeTable
-from runner.core.guards import Bound, Guards
+from runner.core.concurrency import Concurrency
+from runner.core.forecast import Ahead, Forecast, Parked, answers_per_second, forecast
+from runner.core.guards import ERRORS, Bound, Errors, Guards, Threshold, money, parse_threshold
 from runner.core.keys import call_key
 from runner.core.model import (
     CallStart,
@@ -27,11 +29,13 @@ from runner.core.model import (
     Settlement,
 )
 from runner.core.orders import missing_of, next_quantity
-from runner.core.pacing import CUSTOMER_ROUNDS, Pace, customer_wait, series_wait
+from runner.core.pacing import CUSTOMER_ROUNDS, customer_wait, series_wait
 from runner.core.policy import SeriesState, Step, Verdict, judge
 from runner.core.wording import counted
 from runner.errors import CouponRunnerError, LedgerFailed
-from runner.ports import Beat, Clock, CouponApi, Ledger, Progress
+from runner.holding import Hold, until_turn
+from runner.pace import Pace
+from runner.ports import Beat, Clock, CouponApi, Ledger, Progress, Waiting
 from runner.queues import Queues, SeriesQueue
 from runner.waiting import Patience, Pauses, Stop, StopKind, slept_seconds
 
@@ -40,6 +44,7 @@ __all__ = ["EXIT_OF_STOP", "Engine", "EngineOptions", "Stop", "StopKind"]
 EXIT_OF_STOP = {
     StopKind.GUARD: 4,
     StopKind.LIMIT: 75,
+    StopKind.HOURS: 75,
     StopKind.THROTTLED: 75,
     StopKind.REQUESTED: 75,
     StopKind.REFUSED: 6,
@@ -48,6 +53,7 @@ EXIT_OF_STOP = {
 }
 
 _BEAT_SECONDS = 0.5
+_BEATS_REMEMBERED = 120
 _MOST_WAITING = 1000
 """Orders that may wait for busy customers before no other is begun: so many that they hardly hold anybody up."""
 
@@ -58,7 +64,9 @@ class EngineOptions:
 
     `doubts_in_a_row`: as the answers complete, before a read finds out whether the API answers; so also when more than
     `doubts_share` of at least `doubts_after` calls are in doubt. `series_limits`: the most coupons of a series in the
-    campaign; `series_issued`: those issued or in doubt there already.
+    campaign; `series_issued`: those issued or in doubt there already. `max_value`, `spent_value`, `values`: money in
+    millionths, as `Guards` has them. `left_out`: orders that are not asked for, sorted. `only`: no others are, by
+    series; whoever would have to wait is left for later then. `ends_at`: when a guard ends the run, by the wall clock.
     """
 
     run: int
@@ -68,7 +76,14 @@ class EngineOptions:
     spent: int = 0
     series_limits: Mapping[int, int] = field(default_factory=dict)
     series_issued: Mapping[int, int] = field(default_factory=dict)
+    max_value: int | None = None
+    spent_value: int = 0
+    values: Mapping[int, int] = field(default_factory=dict)
+    max_errors: Threshold = field(default_factory=lambda: parse_threshold(ERRORS))
+    left_out: Sequence[int] = ()
+    only: Mapping[int, frozenset[int]] | None = None
     limit: int | None = None
+    ends_at: float | None = None
     left_series: frozenset[int] = frozenset()
     target: int = 0
     issued: int = 0
@@ -109,8 +124,14 @@ class Engine:
         names_of: Callable[[CustomerFacts], tuple[Identifier, ...]],
         options: EngineOptions,
         settle: Callable[[], Awaitable[str]] | None = None,
+        hold: Hold | None = None,
     ) -> None:
-        """`settle`: reads what became of the run's calls in doubt and says it; used while nothing is sent."""
+        """`settle`: reads what became of the run's calls in doubt and says it; used while nothing is sent.
+
+        `hold`: pauses the run from outside; while it does, nothing begins and no budget is used up.
+        """
+        self._hold = hold or Hold(clock)
+        self._true_clock, clock = clock, self._hold.clock
         self._ledger = ledger
         self._api = api
         self._clock = clock
@@ -120,8 +141,16 @@ class Engine:
         self._names_of = names_of
         self._options = options
         self._guards = Guards(
-            options.max_coupons, options.spent, limits=options.series_limits, issued=options.series_issued
+            options.max_coupons,
+            options.spent,
+            limits=options.series_limits,
+            issued=options.series_issued,
+            most_value=options.max_value,
+            spent_value=options.spent_value,
+            values=options.values,
         )
+        self._errors = Errors(options.max_errors)
+        self._concurrency = Concurrency(options.concurrency)
         self._queues = Queues(
             ledger,
             run=options.run,
@@ -129,6 +158,8 @@ class Engine:
             spawn=self._spawn,
             wake=self._wake_all,
             left=options.left_series,
+            left_out=options.left_out,
+            only=options.only,
         )
         self._pauses = Pauses(
             api=api,
@@ -145,6 +176,7 @@ class Engine:
             wake=self._wake_all,
             stop=self.stop,
             settle=settle,
+            turn=pace.turn,
         )
         self._tickets: deque[_Ticket] = deque()
         self._workers: set[asyncio.Task[None]] = set()
@@ -163,7 +195,10 @@ class Engine:
         self._calls = 0
         self._issued = options.issued
         self._in_doubt = options.in_doubt
+        self._doubts = 0
         self._failed = 0
+        self._seconds_a_call: float | None = None
+        self._lately: deque[tuple[float, int]] = deque(maxlen=_BEATS_REMEMBERED)
 
     # ── from outside ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -201,6 +236,16 @@ class Engine:
                 worker.cancel()
         self._wake_all()
 
+    def wake(self) -> None:
+        """What kept calls back from outside has changed: look again which may go, and how fast."""
+        self._lately.clear()
+        self._wake_all()
+
+    @property
+    def under_way(self) -> int:
+        """Calls that were begun and have no answer yet."""
+        return len(self._sending)
+
     @property
     def begun(self) -> int:
         """Orders that counted under the limit so far."""
@@ -215,7 +260,8 @@ class Engine:
         """The run's state now."""
         elapsed = max(1e-9, self._clock.now() - self._began)
         missing = max(0, self._options.target - self._issued - self._in_doubt)
-        gained = self._issued - self._options.issued + self._in_doubt - self._options.in_doubt
+        ahead = self._forecast()
+        paused = self._hold.paused
         return Beat(
             target=self._options.target,
             issued=self._issued,
@@ -224,15 +270,55 @@ class Engine:
             failed_orders=self._failed,
             calls=self._calls,
             calls_per_second=self._calls / elapsed,
-            eta_seconds=(missing * elapsed / gained if gained else None) if missing else 0.0,
-            waiting=tuple(
-                (series.number, series.reason.code if series.reason is not None else "")
-                for series in self._queues
-                if series.track.state is SeriesState.PARKED
-            ),
-            state="finishing" if ended or self._stop else "pausing" if self._pauses.pausing else "issuing",
+            eta_seconds=ahead.seconds,
+            decided_by=str(ahead),
+            waiting=tuple(self._waiting_since(one) for one in self._queues if one.track.state is SeriesState.PARKED),
+            state="finishing"
+            if ended or self._stop
+            else "paused"
+            if paused
+            else "pausing"
+            if self._pauses.pausing
+            else "issuing",
             in_flight=len(self._sending),
+            paused_by=paused.by if paused is not None else "",
+            paused_since=paused.since if paused is not None else None,
         )
+
+    def _forecast(self) -> Forecast:
+        """When the run ends, as far as that is known."""
+        now, options = self._clock.now(), self._options
+        going = [one for one in self._queues if not one.track.over and one.missing > 0]
+        parked = [one for one in going if one.track.state is SeriesState.PARKED and one.dry_since is not None]
+        gained = self._issued - options.issued + self._in_doubt - options.in_doubt
+        coupons = sum(one.missing for one in going if one not in parked)
+        since, calls = self._lately[0] if self._lately else (self._began, 0)
+        pace = self._pace.calls_per_second
+        return forecast(
+            Ahead(
+                calls=coupons * self._calls / gained if gained > 0 else coupons,
+                pace_per_second=pace,
+                answers_per_second=answers_per_second(
+                    concurrency=options.concurrency,
+                    latency_seconds=self._seconds_a_call,
+                    pace_per_second=pace,
+                    calls=self._calls - calls,
+                    seconds=now - since,
+                ),
+                parked=[
+                    Parked(one.number, options.queue_budget_seconds - (now - (one.dry_since or now))) for one in parked
+                ],
+                doubts=self._doubts,
+                open_seconds=None if options.ends_at is None else max(0.0, options.ends_at - self._clock.wall()),
+            )
+        )
+
+    def _waiting_since(self, series: SeriesQueue) -> Waiting:
+        code = series.reason.code if series.reason is not None else ""
+        if series.dry_since is None:
+            return Waiting(series.number, code)
+        since = self._clock.wall() - (self._clock.now() - series.dry_since)
+        return Waiting(series.number, code, since, since + self._options.queue_budget_seconds)
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -272,6 +358,8 @@ class Engine:
         """The next order that may be called now; None when there is none at this moment."""
         if not self._pauses.lets_through(self._in_flight):
             return None
+        if self._in_flight >= self._concurrency.allowed:
+            return None
         for _ in range(len(self._tickets)):
             ticket = self._tickets.popleft()
             order, track = ticket.order, self._queues[ticket.order.series].track
@@ -306,11 +394,7 @@ class Engine:
                     series.capped = True
                     self._spawn(self._leave_when_idle(order, series))
                 return False
-            message = (
-                f"the cap of {counted(self._options.max_coupons or 0, 'coupon')} leaves no room for the next order"
-                " (--max-coupons)"
-            )
-            stop = Stop(kind=StopKind.GUARD, message=message)
+            stop = Stop(kind=StopKind.GUARD, message=self._no_room(bound))
         if not self._capped:
             self._capped = True
             self._spawn(self._stop_when_idle(order, stop))
@@ -320,12 +404,19 @@ class Engine:
         """Orders under way may still give back what they reserved: decide when none is left."""
         while self._in_flight or self._waiting or self._tickets or self._queues.asking_again:
             await self._sleep_until_woken()
-        if stop.kind is StopKind.GUARD and self._reserve(order) is not Bound.RUN:
+        if stop.kind is StopKind.GUARD and self._reserve(order) not in (Bound.RUN, Bound.VALUE):
             self._guards.release(order.id, order.series)
             self._capped = False
             self._wake_all()
         else:
             self.stop(stop)
+
+    def _no_room(self, bound: Bound) -> str:
+        if bound is Bound.VALUE:
+            most = money(self._options.max_value or 0)
+            return f"the cap of {most} in money leaves no room for the next order (--max-value)"
+        most = counted(self._options.max_coupons or 0, "coupon")
+        return f"the cap of {most} leaves no room for the next order (--max-coupons)"
 
     def _reserve(self, order: Order) -> Bound | None:
         return self._guards.reserve(order.id, order.series, missing_of(order.target, order.issued, order.held))
@@ -342,10 +433,7 @@ class Engine:
         else:
             most = self._options.series_limits[series.number]
             message = f"the limit of {counted(most, 'coupon')} of series {series.number} leaves no room (max_total)"
-            series.left = True
-            series.track.state = SeriesState.CAPPED
-            for begun in self._queues.drop(series):
-                self._release(begun)
+            self._set_aside(series)
             self._held_back = self._held_back or Stop(kind=StopKind.GUARD, message=message)
             self._progress.say(f"{message}; its rest is not sent")
         self._wake_all()
@@ -359,11 +447,7 @@ class Engine:
 
     async def _serve(self, order: Order, series: SeriesQueue, task: asyncio.Task[None]) -> tuple[Verdict, Order]:
         """One round of an order: pace, begin, post, classify, settle, judge."""
-        pace, clock = self._pace, self._clock
-        while (delay := pace.next_slot(clock.now()) - clock.now()) > 0:
-            await clock.sleep(delay)
-            if clock.now() >= pace.blocked_until:
-                break  # the slot still holds; else the API throttled meanwhile
+        turn = await until_turn(self._pace, self._hold)
         quantity = next_quantity(order.target, order.issued, order.held)
         if not quantity:
             return Verdict(Step.DONE, None), order
@@ -374,15 +458,31 @@ class Engine:
             if not await self._ledger.begin(CallStart(key, order.id, order.calls + 1, quantity, options.run)):
                 return await self._read_again(order)
             token = self._api.credentials_version()
+            self._pace.sent(turn)
             exchange = await self._api.issue(
                 call_key=key, series=order.series, count=quantity, kind=order.kind.value, value=order.value
             )
+            self._note_seconds(exchange.seconds)
             outcome = classify(exchange, asked=quantity, table=self._codes)
             names = self._new_names(order, outcome.customer) if outcome.customer is not None else ()
             self._ledger.settle(Settlement(key, order.id, order.person, options.run, outcome, names, exchange.seconds))
         finally:
             self._sending.discard(task)
-        return await self._judge(order, series, outcome, token)
+        verdict, order = await self._judge(order, series, outcome, token)
+        self._concurrency.answered(
+            exchange.seconds,
+            self._true_clock.now(),
+            under_way=self._in_flight,
+            throttled=verdict.step is Step.SLOW_DOWN,
+            busy=verdict.step is Step.WAIT_CUSTOMER,
+            per_second=self._pace.calls_per_second,
+        )
+        return verdict, order
+
+    def _note_seconds(self, seconds: float) -> None:
+        """How long calls take: an average that forgets."""
+        known = self._seconds_a_call
+        self._seconds_a_call = seconds if known is None else known + 0.05 * (seconds - known)
 
     async def _read_again(self, order: Order) -> tuple[Verdict, Order]:
         """The ledger refused to begin: the order changed, was closed, or is another one's now, which may miss some."""
@@ -409,6 +509,8 @@ class Engine:
         self._calls += 1
         self._issued += issued
         self._in_doubt += outcome.held
+        self._doubts += outcome.state is CallState.IN_DOUBT
+        series.missing -= issued + outcome.held
         self._guards.spend(order.id, order.series, issued + outcome.held)
         if issued:
             series.dry_since = None
@@ -416,7 +518,7 @@ class Engine:
         verdict = judge(outcome, missing=missing, track=series.track)
         step, reason = verdict
         if step is Step.SLOW_DOWN:
-            self._pace.throttled(self._clock.now(), outcome.retry_after_seconds)
+            self._pace.throttled(self._true_clock.now(), outcome.retry_after_seconds)
         if step is Step.STOP_RUN and reason is not None:
             self.stop(Stop(kind=StopKind.REFUSED, message=f"{reason.code}: {reason.message}"))
         elif step is Step.RENEW_TOKEN and reason is not None:
@@ -424,6 +526,8 @@ class Engine:
         elif token is not None and outcome.state is not CallState.NEVER_LEFT:
             self._fresh_tokens.discard(token)
         self._pauses.saw(outcome, verdict, series.number)
+        if self._errors.saw(verdict, lost=outcome.state is CallState.IN_DOUBT):
+            self.stop(Stop(kind=StopKind.GUARD, message=self._errors.sentence()))
         return verdict, order
 
     async def _renew_token(self, token: str | None, reason: Reason) -> None:
@@ -449,7 +553,9 @@ class Engine:
     def _follow(self, verdict: Verdict, order: Order, series: SeriesQueue) -> None:
         """Act on a verdict: the order asks again, waits, or is over."""
         step, reason = verdict
-        if step is Step.DONE or not missing_of(order.target, order.issued, order.held):
+        patient = self._options.only is None
+        over = step is Step.DONE or not missing_of(order.target, order.issued, order.held)
+        if over or (step is Step.WAIT_CUSTOMER and not patient):
             self._release(order)
         elif step is Step.WAIT_CUSTOMER and reason is not None:
             self._waiting += 1
@@ -459,7 +565,9 @@ class Engine:
             self._close(order, reason)
         elif not self._queues.put_back(order, series):
             self._release(order)
-        if step is Step.PARK_SERIES and reason is not None:
+        if step is Step.PARK_SERIES and not patient:
+            self._set_aside(series)
+        elif step is Step.PARK_SERIES and reason is not None:
             self._park(series, reason)
         elif step is Step.CLOSE_SERIES and reason is not None:
             self._leave(series, SeriesState.CLOSED, reason)
@@ -472,6 +580,7 @@ class Engine:
     def _close(self, order: Order, reason: Reason) -> None:
         """Ask no more for an order in this run."""
         self._failed += 1
+        self._queues[order.series].missing -= missing_of(order.target, order.issued, order.held)
         self._release(order)
         self._ledger.close_order(self._options.run, order.id, reason)
 
@@ -488,6 +597,13 @@ class Engine:
             self._progress.say(f"series {series.number} is closed for this run: {reason.code} {reason.message}")
         else:
             self._progress.say(f"series {series.number} gave no coupon for its whole budget; its rest is not sent")
+
+    def _set_aside(self, series: SeriesQueue) -> None:
+        """Ask no more for a series now, and nothing of it is over: the ledger is told nothing."""
+        series.left = True
+        series.track.state = SeriesState.CAPPED
+        for order in self._queues.drop(series):
+            self._release(order)
 
     async def _through(self, order: Order, *, probe: bool = False) -> tuple[Verdict, Order] | None:
         """Send an order ahead of the queues; its answer, or None when its series or the cap does not let it go now."""
@@ -630,10 +746,13 @@ class Engine:
                 waiter.set_result(None)
 
     async def _beat_regularly(self) -> None:
-        clock = self._clock
+        clock = self._true_clock
         while True:
             earlier = clock.now(), clock.wall()
-            self._progress.beat(self.snapshot())
+            beat = self.snapshot()
+            self._pace.expect(beat.missing)
+            self._progress.beat(beat)
+            self._lately.append((self._clock.now(), self._calls))
             await clock.sleep(_BEAT_SECONDS)
             if slept := slept_seconds(earlier, (clock.now(), clock.wall()), _BEAT_SECONDS):
                 self._pauses.woke(slept, next((series.number for series in self._queues if not series.left), None))

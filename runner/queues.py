@@ -6,8 +6,9 @@ that), however long the file is. Never sends, never waits for anything but the l
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runner.core.model import Order, Reason
@@ -21,7 +22,8 @@ class SeriesQueue:
 
     `waiting`: orders of it that wait for their customers. `dry_since`, `reason`: since when its queue is empty, and
     what the API said last. `left`: it is over and nobody looks at it any more. `capped`: its own cap left no room
-    for an order, so that no other is begun before it is known whether any is given back.
+    for an order, so that no other is begun before it is known whether any is given back. `missing`: coupons that it
+    may still be asked for.
     """
 
     number: int
@@ -37,6 +39,7 @@ class SeriesQueue:
     waiting: int = 0
     dry_since: float | None = None
     reason: Reason | None = None
+    missing: int = 0
 
     @property
     def finished(self) -> bool:
@@ -51,6 +54,8 @@ class Queues:
         spawn: runs a coroutine in the background.
         wake: tells all who wait that something has changed.
         left: series that are not asked.
+        left_out: orders that are not asked for, sorted.
+        only: no others are, by series.
     """
 
     def __init__(
@@ -62,10 +67,14 @@ class Queues:
         spawn: Callable[[Coroutine[None, None, None]], None],
         wake: Callable[[], None],
         left: frozenset[int] = frozenset(),
+        left_out: Sequence[int] = (),
+        only: Mapping[int, frozenset[int]] | None = None,
     ) -> None:
         self._ledger = ledger
         self._run = run
         self._left = left
+        self._left_out = left_out
+        self._only = only
         self._most = 2 * concurrency
         self._spawn = spawn
         self._wake = wake
@@ -76,9 +85,9 @@ class Queues:
 
     async def open(self) -> None:
         """Learn which series the run has."""
-        for number in await self._ledger.open_series(self._run):
-            if number not in self._left:
-                self._series[number] = SeriesQueue(number)
+        for number, missing in (await self._ledger.open_series(self._run)).items():
+            if number not in self._left and (self._only is None or number in self._only):
+                self._series[number] = SeriesQueue(number, missing=missing)
         self._turns.extend(self._series.values())
 
     def __getitem__(self, number: int) -> SeriesQueue:
@@ -165,6 +174,16 @@ class Queues:
         series.read_all = len(orders) < limit
         if orders:
             series.after = orders[-1].id
+            if self._only is not None:
+                wanted = self._only[series.number]
+                series.read_all = series.read_all or series.after >= max(wanted)
+                orders = [order for order in orders if order.id in wanted]
+            if self._left_out:
+                orders = [order for order in orders if not self._is_left_out(order.id)]
             if not series.track.over:
                 series.ahead.extend(orders)
         self._wake()
+
+    def _is_left_out(self, order: int) -> bool:
+        place = bisect_left(self._left_out, order)
+        return place < len(self._left_out) and self._left_out[place] == order

@@ -28,6 +28,7 @@ class StopKind(StrEnum):
 
     GUARD = "guard"
     LIMIT = "limit"
+    HOURS = "hours"
     THROTTLED = "throttled"
     REQUESTED = "requested"
     REFUSED = "refused"
@@ -37,11 +38,15 @@ class StopKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """The end of a run before its time: kind, a sentence for people, and the error behind it, if any."""
+    """The end of a run before its time: kind, a sentence for people, and the error behind it, if any.
+
+    `go_on`: the flags with which a resume would not stop there again.
+    """
 
     kind: StopKind
     message: str
     error: BaseException | None = None
+    go_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,8 @@ class Patience:
 class Pauses:
     """How many calls may be under way now. `saw` is told of every answer.
 
-    `spawn`, `wake` and `stop` are the engine's. `settle`: reads what became of the calls in doubt, and says it.
+    `spawn`, `wake` and `stop` are the engine's. `turn`: waited for before each read, as before a call. `settle`: reads
+    what became of the calls in doubt, and says it.
     """
 
     def __init__(
@@ -75,7 +81,9 @@ class Pauses:
         wake: Callable[[], None],
         stop: Callable[[Stop], None],
         settle: Callable[[], Awaitable[str]] | None = None,
+        turn: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
+        self._turn = turn
         self._api = api
         self._clock = clock
         self._say = progress.say
@@ -166,6 +174,8 @@ class Pauses:
         """A read finds out whether the API answers, then one call alone whether it answers calls; a doubt waits on."""
 
         async def attempt() -> bool:
+            if self._turn is not None:
+                await self._turn()
             exchange = await self._api.read_series([series])
             self._reads_answered = exchange.status is not None and exchange.status < 500 and exchange.complete
             return self._reads_answered and await self._let_one_through()
@@ -179,7 +189,7 @@ class Pauses:
         if not self._doubts:
             return Stop(kind=StopKind.UNREACHABLE, message="the API does not answer")
         if self._reads_answered:
-            message = f"{lost} and of each that tried again, though it answers reads: each further call is a new doubt"
+            message = f"{lost} and of each that tried again, though it answers reads (--max-in-doubt)"
             return Stop(kind=StopKind.GUARD, message=message)
         return Stop(kind=StopKind.UNREACHABLE, message=f"{lost} and does not answer reads either")
 

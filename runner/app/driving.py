@@ -11,25 +11,31 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import replace
 
 from runner.adapters.coupon_api import CouponApi
+from runner.adapters.ledger.doubts import doubts_of
 from runner.adapters.ledger.engine_ledger import SqliteLedger
 from runner.adapters.ledger.files import LedgerFile
-from runner.adapters.ledger.runs import RunFacts, count_run, issued_by_series, series_left
-from runner.app.input_files import list_of_record
-from runner.app.place import Api, code_table, open_api
+from runner.adapters.ledger.runs import RunFacts, count_run, series_left
+from runner.app.guarding import Bounds, End, bounds_of, stop_of_guards
+from runner.app.listening import Helm, Listener
+from runner.app.place import Api, code_table, open_api, pace_of
 from runner.app.reading import ApiReader
 from runner.app.reconciling import Settled, Settling, rules_of
+from runner.core.forecast import Ahead, Limit, forecast
 from runner.core.identity import names_of_answer
 from runner.core.model import CustomerFacts, Identifier
-from runner.core.pacing import Pace
 from runner.engine import Engine, EngineOptions, Stop, StopKind
-from runner.ports import Clock, Progress
+from runner.holding import Hold
+from runner.ports import Beat, Clock, Progress
 from runner.settings import Options
 
 _NO_READING_AFTER = frozenset({StopKind.REFUSED, StopKind.UNREACHABLE, StopKind.FAILED, StopKind.REQUESTED})
 """Ends after which the API is not asked about doubts: it refuses, is away, or the owner wants to leave."""
+
+_BEAT_SECONDS = 0.5
 
 
 def drive(
@@ -41,13 +47,17 @@ def drive(
     clock: Clock,
     progress: Progress,
     signals: list[int],
+    end: End | None = None,
+    only: Mapping[int, frozenset[int]] | None = None,
 ) -> Stop | None:
     """Issue what is missing of a run and settle what came in doubt; None when nothing is left to ask.
 
     Args:
         signals: those that came are added.
+        end: no call is begun after it.
+        only: the orders that are asked for, by series.
     """
-    return _in_loop(_Drive(ledger, run, options, api, clock, progress, signals).go())
+    return _in_loop(_Drive(ledger, run, options, api, clock, progress, signals, end, only).go())
 
 
 class _Drive:
@@ -62,7 +72,13 @@ class _Drive:
         clock: Clock,
         progress: Progress,
         signals: list[int],
+        end: End | None,
+        only: Mapping[int, frozenset[int]] | None,
     ) -> None:
+        self._end = end
+        self._only = only
+        self._over: Stop | None = None
+        self._bounds: Bounds | None = None
         self._ledger = ledger
         self._run = run
         self._options = options
@@ -73,20 +89,36 @@ class _Drive:
         self._engine: Engine | None = None
         self._settling: asyncio.Task[Settled] | None = None
         self._stop: Stop | None = None
-        self._pace = Pace(options.parsed_rate(loopback=api.loopback))
+        self._pace = pace_of(options, api, clock, progress.say)
+        self._hold = Hold(clock)
+        self._last: Beat | None = None
+        self._task: asyncio.Task[Stop | None] | None = None
         self._begun = 0
         self._given_back = 0
 
     async def go(self) -> Stop | None:
         """The whole of it."""
         async with SqliteLedger(self._ledger) as live, open_api(self._options, self._api) as coupon_api:
-            task = asyncio.create_task(self._in_turns(live, coupon_api))
+            task = self._task = asyncio.create_task(self._in_turns(live, coupon_api))
+            listening = asyncio.create_task(self._listener().listen())
+            watch = asyncio.create_task(self._watch_the_end())
+            task.add_done_callback(lambda _: watch.cancel())
             with _signals(self.stop, task, self._options.grace, self._signals, self._progress):
                 try:
                     return await task
                 except asyncio.CancelledError:
                     message = f"{self._options.grace:g} s of grace were over with calls still unanswered"
                     return Stop(kind=StopKind.REQUESTED, message=message)
+                finally:
+                    self._leave_pace()
+                    listening.cancel()
+                    await asyncio.gather(listening, return_exceptions=True)
+
+    def _leave_pace(self) -> None:
+        """Say what the API's throttling taught; other processes of the key have it to themselves."""
+        if (told := self._pace.throttling_told()) is not None:
+            self._progress.say(told)
+        self._pace.close()
 
     def stop(self, stop: Stop) -> None:
         """Begin nothing more: no call, and no read."""
@@ -96,11 +128,45 @@ class _Drive:
         if self._settling is not None:
             self._settling.cancel()
 
+    def _listener(self) -> Listener:
+        helm = Helm(
+            hold=self._hold,
+            pace=self._pace,
+            under_way=lambda: self._engine.under_way if self._engine is not None else 0,
+            stopping=lambda: self._stop is not None,
+            stop=self._stop_by_word,
+            wake=lambda: self._engine.wake() if self._engine is not None else None,
+            grace_seconds=self._options.grace,
+        )
+        return Listener(self._ledger, self._run, helm, clock=self._clock, progress=self._progress)
+
+    def _stop_by_word(self, why: str) -> None:
+        """As a first signal does it."""
+        self.stop(Stop(kind=StopKind.REQUESTED, message=why))
+        if self._task is not None:
+            asyncio.get_running_loop().call_later(self._options.grace, self._task.cancel)
+
+    async def _watch_the_end(self) -> None:
+        """At the end of its time no further call begins; what is in doubt is read all the same."""
+        if self._end is None:
+            return
+        while (left := self._end.at - self._clock.wall()) > 0:
+            await self._clock.sleep(min(left, 1.0))  # the machine may sleep, or its clock be set
+        self._over = self._end.stop
+        self._progress.say(f"{self._over.message}: no new calls")
+        if self._engine is not None:
+            self._engine.stop(self._over)
+
     async def _in_turns(self, live: SqliteLedger, coupon_api: CouponApi) -> Stop | None:
-        began = self._clock.wall()
+        stop = await self._issue_and_settle(live, coupon_api)
+        if self._bounds is None or self._only is not None:
+            return stop
+        return stop_of_guards(stop, self._bounds, self._ledger, self._run, self._options)
+
+    async def _issue_and_settle(self, live: SqliteLedger, coupon_api: CouponApi) -> Stop | None:
         settling = Settling(
             self._ledger,
-            ApiReader(coupon_api, self._pace, self._clock),
+            ApiReader(coupon_api, self._pace, self._clock, hold=self._hold),
             url="" if self._ledger.rehearsal else self._api.url,
             rules=rules_of(self._options),
             note=self._progress.say,
@@ -111,34 +177,68 @@ class _Drive:
             self._engine = self._make_engine(live, coupon_api, left, settling)
             stop = await self._engine.run()
             self._begun += self._engine.begun
-            self._engine = None
+            self._last, self._engine = self._engine.snapshot(ended=True), None
             if self._stop is not None or (stop is not None and stop.kind in _NO_READING_AFTER):
                 return stop or self._stop
             left = series_left(self._ledger, self._run.id)
-            settled = await self._settle(settling, began)
+            settled = await self._settle(settling)
             if settled is None:
                 return self._stop
             # Only what reading gave back is asked for again; a stop, or a limit that was reached, still holds.
             given_back, self._given_back = self._given_back + settled.missing_again, 0
             if stop is not None or not given_back:
                 return stop
+            if self._over is not None:
+                return self._over
 
-    async def _settle(self, settling: Settling, began: float) -> Settled | None:
+    async def _settle(self, settling: Settling) -> Settled | None:
         """Read what is in doubt; None when the owner wants to leave meanwhile."""
         scope = [self._run.scope_id]
         self._settling = asyncio.create_task(settling.settle(scope, wait_seconds=self._options.settle_wait))
+        shown = asyncio.create_task(self._show_settling())
         await asyncio.wait({self._settling})
+        shown.cancel()
+        await asyncio.gather(shown, return_exceptions=True)
         if self._settling.cancelled():
             return None
         settled = self._settling.result()
         if settled.accounts:
             self._progress.say(settled.sentence())
-        for account in await settling.read_again(scope, since=began):
+        for account in await settling.read_again(scope, since=self._clock.wall() - self._options.settle_again):
             self._progress.say(
                 f"call {account.call.key}: {len(account.finding.coupons)} coupons appeared after it had been settled"
                 " without them; they are recorded"
             )
         return settled
+
+    async def _show_settling(self) -> None:
+        """Beats while doubts are read, since the engine's own are over; the last one tells what came of it."""
+        doubts = len(doubts_of(self._ledger, self._run.scope_id))
+        if self._last is None or not doubts:
+            return
+        began = self._hold.now()
+        try:
+            while True:
+                ahead = forecast(
+                    Ahead(calls=0, pace_per_second=self._pace.calls_per_second, answers_per_second=None, doubts=doubts)
+                )
+                left = (ahead.seconds or 0.0) - (self._hold.now() - began)
+                paused = self._hold.paused
+                self._progress.beat(
+                    replace(
+                        self._last,
+                        state="settling" if paused is None else "paused",
+                        eta_seconds=left if left > 0 else None,
+                        decided_by=Limit.READS,
+                        paused_by=paused.by if paused is not None else "",
+                        paused_since=paused.since if paused is not None else None,
+                    )
+                )
+                await self._clock.sleep(_BEAT_SECONDS)
+        finally:
+            counts = count_run(self._ledger, self._run.id)
+            missing = max(0, counts.target - counts.issued - counts.held)
+            self._progress.beat(replace(self._last, issued=counts.issued, in_doubt=counts.held, missing=missing))
 
     def _make_engine(
         self, live: SqliteLedger, coupon_api: CouponApi, left: frozenset[int], settling: Settling
@@ -146,8 +246,7 @@ class _Drive:
         ledger, run, options = self._ledger, self._run, self._options
         counts = count_run(ledger, run.id)
         region = run.args.get("region")
-        listed = list_of_record(run.args.get("series_list"))
-        limits = listed.series.limits if listed is not None else {}
+        bounds = self._bounds = bounds_of(ledger, run, options)
 
         def names_of(facts: CustomerFacts) -> tuple[Identifier, ...]:
             return names_of_answer(facts, region)
@@ -171,8 +270,17 @@ class _Drive:
                 concurrency=options.concurrency,
                 max_coupons=options.max_coupons,
                 spent=counts.spent,
-                series_limits=limits,
-                series_issued=issued_by_series(ledger, run.scope_id) if limits else {},
+                series_limits=bounds.series_limits,
+                series_issued=bounds.series_issued,
+                max_value=bounds.max_value,
+                spent_value=bounds.spent_value,
+                values=bounds.values,
+                max_errors=bounds.max_errors,
+                doubts_in_a_row=bounds.doubts_in_a_row,
+                doubts_share=bounds.doubts_share,
+                left_out=bounds.left_out.ids,
+                ends_at=self._end.at if self._end is not None else None,
+                only=self._only,
                 limit=None if options.limit is None else options.limit - self._begun,
                 left_series=left,
                 target=counts.target,
@@ -183,6 +291,7 @@ class _Drive:
                 customer_rounds=options.customer_rounds,
             ),
             settle=settle,
+            hold=self._hold,
         )
 
 
