@@ -8,6 +8,7 @@
     │   └── ForeignLedger        2   the key, the reports or the reference belong to another ledger
     ├── InputRefused             3   the file as a whole, an overlap, a stale plan, a "no"
     ├── StillInDoubt             5   calls are in doubt that would have to be settled first
+    ├── NotNow                   75  outside the hours in which calls may go
     ├── LockHeld                 7   another process holds the campaign
     └── Fatal                    6   nothing more can be done now
         ├── LedgerFailed         6   disk full, file locked, read-only or damaged
@@ -86,6 +87,12 @@ class LockHeld(CouponRunnerError):
     """Another process holds the campaign; the message says which, on what machine, since when."""
 
     exit_code = 7
+
+
+class NotNow(CouponRunnerError):
+    """Outside the hours in which calls may go: the same command works later, as it is. Nothing was sent."""
+
+    exit_code = 75
 
 
 class Fatal(CouponRunnerError):

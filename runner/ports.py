@@ -5,11 +5,14 @@ Each has a real adapter and a fake, under one contract suite.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from runner.core.model import CallStart, Exchange, Order, Reason, Settlement
+from runner.core.pacing import PaceState
+
+T = TypeVar("T")
 
 
 class Ledger(Protocol):
@@ -101,11 +104,36 @@ class Clock(Protocol):
         ...
 
 
+class PaceStore(Protocol):
+    """Where the pace of a key is kept between its calls, for all processes that use the key."""
+
+    def change(self, work: Callable[[PaceState], T]) -> tuple[T] | None:
+        """Do something with the state while nobody else does; None, and nothing done, while somebody else is at it.
+
+        Raises `errors.Fatal` when the state cannot be kept.
+        """
+        ...
+
+
+class Waiting(NamedTuple):
+    """A parked series with the reason's code; since when its queue is empty, and when the run gives it up.
+
+    Moments in seconds since the epoch, UTC; None: not known.
+    """
+
+    series: int
+    code: str
+    since: float | None = None
+    until: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
     """The state of a live run for whoever shows it. Coupons, except `calls` (answered POSTs) and `rejected_orders`.
 
-    `waiting`: series that are parked, each with the reason's code. `state`: issuing, pausing, throttled, finishing.
+    `waiting`: series that are parked. `state`: issuing, pausing, paused, throttled, settling, finishing. `decided_by`:
+    what `eta_seconds` follow from, as `core.forecast.Forecast` writes it. `paused_by`, `paused_since`: who paused the
+    run, "" when nobody did, and since when (seconds since the epoch).
     """
 
     target: int
@@ -116,9 +144,12 @@ class Beat:
     calls: int
     calls_per_second: float
     eta_seconds: float | None
-    waiting: tuple[tuple[int, str], ...]
+    waiting: tuple[Waiting, ...]
     state: str
     in_flight: int
+    decided_by: str = ""
+    paused_by: str = ""
+    paused_since: float | None = None
 
 
 class Progress(Protocol):

@@ -12,16 +12,23 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
 
 from platformdirs import PlatformDirs
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from runner.core.guards import ERRORS, parse_threshold
+from runner.core.hours import parse_deadline, parse_hours
+from runner.core.input_limits import InputLimits, read_size
 from runner.core.keys import name_problem
 from runner.core.model import Kind
-from runner.core.pacing import Rate, parse_rate
+from runner.core.pacing import Rate, leave_share, parse_leave, parse_rate
 from runner.core.planning import Duplicates, Overlap
+from runner.core.series_cells import MAX_COUNT, MAX_PER_ROW
+from runner.core.text_encoding import check_encoding
 from runner.core.wording import closest
 from runner.errors import SettingsError, UsageError
 
@@ -83,13 +90,31 @@ def read_duration(value: object) -> object:
     return value
 
 
-def _rate(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            parse_rate(value)
-        except UsageError as error:  # a problem among others, all told together
-            raise ValueError(error.message) from None
-    return value
+def _read_by(parse: Callable[[str], object]) -> Callable[[object], object]:
+    """A text that is kept as it was written, once `parse` has understood it."""
+
+    def read(value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str):
+            try:
+                parse(value)
+            except UsageError as error:  # a problem among others, all told together
+                raise ValueError(error.message) from None
+        return value
+
+    return read
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone by its name. Raises `UsageError`."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # no such zone; no name of a zone; a folder of zones
+        known = {zone.casefold(): zone for zone in available_timezones()}
+        close = closest(name.strip().casefold(), known)
+        hint = f"did you mean {known[close]}?" if close else "write a name such as Asia/Kolkata or UTC"
+        raise UsageError(f'there is no time zone "{name}"; {hint}') from None
 
 
 def _name(value: str) -> str:
@@ -99,6 +124,7 @@ def _name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+Bytes = Annotated[int, BeforeValidator(read_size), Field(ge=1)]
 Seconds = Annotated[float, BeforeValidator(read_duration), Field(ge=0)]
 
 
@@ -118,21 +144,41 @@ class Options(BaseModel):
     series_file: Path | None = None
     sheet: str | None = None
     hidden: Literal["include", "exclude"] | None = None
+    encoding: Annotated[str, AfterValidator(check_encoding)] | None = None
+    max_unpacked: Bytes = InputLimits().unpacked
+    max_rows: Annotated[int, Field(ge=1)] = InputLimits().rows
     count: Annotated[int, Field(ge=1)] = 1
+    max_per_row: Annotated[int, Field(ge=1, le=MAX_COUNT)] = MAX_PER_ROW
     map: Annotated[dict[str, str], BeforeValidator(_pairs)] = Field(default_factory=dict)
     identify_by: Annotated[tuple[Literal["mobile", "email", "externalId"], ...], BeforeValidator(_split)] = ()
     region: Annotated[str | None, Field(pattern=r"^[A-Za-z]{2}$")] = None
+    phone_format: Literal["international", "national"] | None = None
+    short_ids: Literal["refuse", "accept"] = "refuse"
+    headings: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     duplicates: Literal["agree", "add"] = "agree"
     overlap: Literal["ask", "refuse", "skip", "allow"] = "ask"
     unfinished: Literal["resume", "abandon", "refuse"] | None = None
     limit: Annotated[int | None, Field(ge=1)] = None
-    rate: Annotated[str | None, BeforeValidator(_rate)] = None
+    rate: Annotated[str | None, BeforeValidator(_read_by(parse_rate))] = None
+    leave: Annotated[str | None, BeforeValidator(_read_by(parse_leave))] = None
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 16
     max_coupons: Annotated[int | None, Field(ge=1)] = None
+    max_rejected: Annotated[str | None, BeforeValidator(_read_by(parse_threshold))] = None
+    max_per_customer: Annotated[int | None, Field(ge=1)] = None
+    max_value: Annotated[Decimal | None, Field(gt=0, lt=10**15, decimal_places=6)] = None
+    max_errors: Annotated[str, BeforeValidator(_read_by(parse_threshold))] = ERRORS
+    max_in_doubt: Annotated[str | None, BeforeValidator(_read_by(parse_threshold))] = None
+    deadline: Annotated[str | None, BeforeValidator(_read_by(parse_deadline))] = None
+    between: Annotated[str | None, BeforeValidator(_read_by(parse_hours))] = None
+    timezone: Annotated[str | None, BeforeValidator(_read_by(zone_of))] = None
+    canary: Annotated[int | None, Field(ge=0)] = None
     plan: str | None = None
     sandbox: bool = False
     fresh: bool = False
     sandbox_config: Path | None = None
+    probe: bool = True
+    ignore_preflight: bool = False
+    messages_ok: bool = False
     reissue_revoked: bool = False
     same_org: bool = False
     same_api: bool = False
@@ -153,11 +199,26 @@ class Options(BaseModel):
     json_output: Annotated[bool, Field(alias="json")] = False
     progress: Literal["auto", "bar", "plain", "json", "none"] = "auto"
 
+    @property
+    def input_limits(self) -> InputLimits:
+        """How much of the input is unpacked and read."""
+        return InputLimits(unpacked=self.max_unpacked, rows=self.max_rows)
+
     def parsed_rate(self, *, loopback: bool) -> Rate | None:
-        """The pace of all calls: as given, else the default of a real host; None on loopback."""
+        """The pace of all calls: the key's limit without what is left to others (`leave`); None: no limit."""
+        limit = self.key_limit(loopback=loopback)
+        return leave_share(limit, self.leave_share) if limit is not None else None
+
+    def key_limit(self, *, loopback: bool) -> Rate | None:
+        """The limit of the key: as given, else the default of a real host; None on loopback."""
         if self.rate is not None:
             return parse_rate(self.rate)
         return None if loopback else parse_rate(REAL_RATE)
+
+    @property
+    def leave_share(self) -> float:
+        """Which share of the limit stays for whoever else uses the key."""
+        return parse_leave(self.leave) if self.leave is not None else 0.0
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -180,6 +241,7 @@ OPTION_NAMES = frozenset(field.alias or name for name, field in Options.model_fi
 
 _PER_RUN = frozenset(
     {"yes", "plan", "fresh", "reissue_revoked", "same_org", "same_api", "json", "sheet", "hidden", "series_file"}
+    | {"ignore_preflight"}
 )
 """Choices that must be made for each run: neither the settings file nor a lasting default may make them."""
 
@@ -260,9 +322,21 @@ def resolve(
         told = {name: job.told(name) for name, where in origin.items() if where == "job"} if job is not None else {}
         problems += [_explain(item, origin, told) for item in error.errors()]
         options = None
+    problems += _hidden_problems(from_environment, given)
     if problems or options is None:
         raise SettingsError("\n".join(dict.fromkeys(problems)))
     return options
+
+
+def _hidden_problems(from_environment: Mapping[str, Any], flags: Mapping[str, Any]) -> list[str]:
+    """What is wrong with variables that a flag outweighs: they will count as soon as the flag is left out."""
+    hidden = {name: value for name, value in from_environment.items() if name in flags}
+    try:
+        Options.model_validate(hidden)
+    except ValidationError as error:
+        origin = dict.fromkeys(hidden, "environment")
+        return [_explain(item, origin, {}) for item in error.errors() if item["loc"] and item["loc"][0] in hidden]
+    return []
 
 
 def _read_settings(path: Path, problems: list[str]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def _kills(seed: int, kills: int) -> Passed:
     folder = Path(tempfile.mkdtemp(prefix="coupon-runner-soak-"))
     desk = Desk(folder, starter=None)
     try:
-        figures = kill_trial(desk, seed=seed, kills=kills)
+        figures = kill_trial(desk, seed=seed, kills=kills, undo=True)
     except Exception as error:
         repeat = f"python -m tests.soak --only kills --seed {seed} --kills {kills} --minutes 0"
         raise AssertionError(f"{error}\nKept for a look: {folder}\nTo repeat: {repeat}") from error

@@ -56,6 +56,13 @@ def test_a_flag_beats_the_environment_beats_the_orgs_settings_beats_the_file(
     assert _resolve(tmp_path, flags, environment, file).count == count
 
 
+def test_a_variable_that_is_wrong_is_told_even_when_a_flag_outweighs_it(tmp_path: Path):
+    """It would count as soon as the flag is left out."""
+    with pytest.raises(SettingsError, match="environment: max_coupons: write a whole number"):
+        _resolve(tmp_path, {"max_coupons": 5}, {"COUPON_RUNNER_MAX_COUPONS": "x"}, "")
+    assert _resolve(tmp_path, {"max_coupons": 5}, {"COUPON_RUNNER_MAX_COUPONS": "7"}, "").max_coupons == 5
+
+
 @pytest.mark.parametrize("by", ["flag", "environment", "file", "default_org"])
 def test_the_orgs_own_settings_follow_the_org_however_it_was_named(tmp_path: Path, by: str):
     """`--org`, COUPON_RUNNER_ORG, `org =` or `default_org =`."""
@@ -134,6 +141,9 @@ def test_the_default_rate_is_for_real_hosts_only(tmp_path: Path):
     given = _resolve(tmp_path, {"rate": "20/s"})
     assert given.parsed_rate(loopback=True) == given.parsed_rate(loopback=False) == Rate(20, 1.0)
     assert _resolve(tmp_path, {"rate": "none"}).parsed_rate(loopback=False) is None
+    left = _resolve(tmp_path, {"leave": "20%"})
+    assert (left.parsed_rate(loopback=False), left.key_limit(loopback=False)) == (Rate(80, 60.0), Rate(100, 60.0))
+    assert left.parsed_rate(loopback=True) is None
 
 
 @pytest.mark.parametrize("layer", ["flag", "environment", "file"])

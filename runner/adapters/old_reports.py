@@ -20,7 +20,10 @@ from runner.core.neutralising import restore
 
 
 class OldCoupon(NamedTuple):
-    """One line of coupons.csv, or of in_doubt.csv (then `code` and `id` are "" and `held` is what is in doubt)."""
+    """One line of coupons.csv, or of in_doubt.csv (then `code` and `id` are "" and `held` is what is in doubt).
+
+    `state`: what became of the coupon later, by that report: revoked, redeemed, replaced; issued when nothing did.
+    """
 
     series: int
     kind: str
@@ -30,6 +33,7 @@ class OldCoupon(NamedTuple):
     code: str
     at: float | None
     held: int = 0
+    state: str = "issued"
 
 
 @dataclass(slots=True)
@@ -96,7 +100,7 @@ def _coupon(row: dict[str, str]) -> OldCoupon | None:
         return None
     return OldCoupon(
         int(row["series"]), row["kind"], row["customer"], row["call_key"], row["coupon_id"], row["code"],
-        _seconds(row.get("time")),
+        _seconds(row.get("time")), state=row.get("state") or "issued",
     )  # fmt: skip
 
 

@@ -11,10 +11,12 @@ import errno
 import gc
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ from runner.adapters.file_set import FULL_DISK, FileSet
 from runner.adapters.ledger.events import Head
 from runner.adapters.ledger.reports import RunReader
 from runner.core.codes import CodeTable
+from runner.core.face_value import NO_VALUE, values_of_run, worth_of
+from runner.core.preflight import NOT_CHECKED
 from runner.core.report_lines import RejectedLine
 from runner.core.reporting import (
     COUPON_COLUMNS,
@@ -37,7 +41,7 @@ from runner.core.series_list import names_of_record
 from runner.core.statuses import FLAG_SENTENCES, LineStatus
 from runner.core.totals import Coupons, DoesNotAddUp, Tally, Totals, exit_codes, principal_exit, prove, tell_places
 from runner.core.workbook_summary import RunInWords
-from runner.errors import Fatal, ForeignLedger
+from runner.errors import Fatal, ForeignLedger, UsageError
 
 if TYPE_CHECKING:
     from runner.adapters.report_workbook import Workbooks
@@ -46,6 +50,9 @@ SUMMARY_SCHEMA = 1
 MANIFEST_SCHEMA = 1
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
+ERASED = "-erased"
+"""At the end of the name of a folder that stands beside reports which still hold what was erased."""
+
 ATTEMPTS = 3
 """How often a report is tried while the ledger moves under it."""
 
@@ -77,9 +84,17 @@ class Written:
 
 
 def write_reports(
-    reader: RunReader, folder: Path, *, advise: Advise, workbooks: WorkbookOptions | None = None
+    reader: RunReader,
+    folder: Path,
+    *,
+    advise: Advise,
+    workbooks: WorkbookOptions | None = None,
+    over_fuller: bool = False,
 ) -> Written:
     """Write all reports of a run, proved to add up, into `folder` (0700; files 0600).
+
+    Where the reports there still hold what was erased from the ledger since, they are kept, and these are written
+    beside them, into a folder whose name ends in `ERASED`; `over_fuller`: a person wants them replaced.
 
     `advise`: code → what to do about it, in one sentence. `workbooks`: None for CSV and JSON only; workbooks that an
     earlier report left are then removed, unless somebody has worked in them. While the run is still going on its sums
@@ -92,9 +107,14 @@ def write_reports(
         LedgerFailed: the ledger cannot be read.
     """
     with _spoken_errors(folder, reader.run.name):
+        erased = reader.erased()
+        earlier = _read_manifest(folder / MANIFEST)
+        ours = earlier is not None and earlier.get("ledger") == reader.ledger.ledger_id
+        if earlier is not None and ours and not over_fuller and erased > _number(earlier.get("erased")):
+            folder = folder.with_name(folder.name + ERASED)
+            earlier = _read_manifest(folder / MANIFEST)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        earlier = _read_manifest(folder / MANIFEST)
         if earlier is not None and earlier.get("ledger") != reader.ledger.ledger_id:
             raise ForeignLedger(
                 f"The folder {folder} holds reports of another ledger ({earlier.get('ledger')}; the one in use is "
@@ -104,7 +124,8 @@ def write_reports(
         for attempt in range(1, ATTEMPTS + 1):
             head = reader.head()
             try:
-                return _write_once(reader, folder, advise, workbooks, head, revision, earlier or {})
+                told = {"head": {"seq": head.seq, "hash": head.hash.hex()}, "erased": erased}
+                return _write_once(reader, folder, advise, workbooks, told, revision, earlier or {})
             except DoesNotAddUp:
                 # A later run of the campaign may have found two people to be one while the pages went by.
                 if attempt == ATTEMPTS or reader.head() == head:
@@ -112,12 +133,30 @@ def write_reports(
     raise AssertionError("the last attempt returns or raises")
 
 
+def prepare_folder(folder: Path) -> None:
+    """Make the folder of a run's reports, before anything is sent that could not be reported.
+
+    Raises:
+        UsageError: it cannot be made, or nothing can be written to it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UsageError(
+            f"The reports cannot be written to {folder} ({error.strerror or type(error).__name__}): nothing was sent."
+            " Choose a folder that can be made and written to with --out, or mend this one."
+        ) from None
+
+
 def _write_once(
     reader: RunReader,
     folder: Path,
     advise: Advise,
     workbooks: WorkbookOptions | None,
-    head: Head,
+    told: Mapping[str, Any],
     revision: int,
     earlier: Mapping[str, Any],
 ) -> Written:
@@ -138,7 +177,7 @@ def _write_once(
             if name not in saved and _untouched(folder / name, earlier):
                 files.retire(name)
         files.write_json(SUMMARY, _summary(reader, totals, codes, live, [*saved, *TABLES]))
-        files.write_json(MANIFEST, _manifest(reader, files, head, revision))
+        files.write_json(MANIFEST, _manifest(reader, files, told, revision))
         paths = sorted(files.publish(), key=lambda path: path.name not in WORKBOOKS)  # first what people open
     return Written(folder=folder, files=tuple(paths), totals=totals, exit_codes=codes, revision=revision)
 
@@ -176,9 +215,10 @@ def check_out_folder(
                 "(--ledger), or choose another folder with --out if it is not yours."
             )
         seq, digest = _head_of(manifest)
-        known = head is not None and seq <= head.seq
-        if known and head is not None:
-            known = holds(_link(seq, digest)) if holds else seq < head.seq or digest == head.hash.hex()
+        if holds is not None:  # also a later one: a recovery may have accounted for a lost history that was longer
+            known = holds(_link(seq, digest))
+        else:
+            known = head is not None and (seq < head.seq or (seq == head.seq and digest == head.hash.hex()))
         if not known:
             raise ForeignLedger(
                 f"{path.parent} holds the reports of run {run}, written when this ledger had {seq:,} events; it has "
@@ -225,6 +265,8 @@ def _open_workbooks(
             live=live,
             rehearsal=reader.ledger.rehearsal,
             series_names=names_of_record(run.args.get("series_list")),
+            values=values_of_run(run.args),
+            preflight=run.args.get("preflight") or {},
         ),
         codes=workbooks.codes,
         local=workbooks.local,
@@ -293,6 +335,8 @@ def _summary(
     reader: RunReader, totals: Totals, codes: Sequence[int], live: bool, reports: Sequence[str]
 ) -> dict[str, Any]:
     run = reader.run
+    values = values_of_run(run.args)
+    throttled, before = reader.throttled()
     return {
         "schema": SUMMARY_SCHEMA,
         "run": run.name,
@@ -309,17 +353,29 @@ def _summary(
         "rows": totals.rows,
         "lines": {status: totals.lines[status] for status in LineStatus},
         "coupons": _coupons(totals.coupons),
-        "series": {str(series): _coupons(coupons) for series, coupons in totals.series.items()},
+        "series": {
+            str(series): {
+                **_coupons(coupons),
+                "face_value": _text(worth_of(coupons.issued, values.get(series, NO_VALUE))),
+            }
+            for series, coupons in totals.series.items()
+        },
         "errors": dict(totals.errors),
+        "throttled": {"calls": throttled, "in_the_minute_before": before},
         "flags": dict(totals.flags),
         "surprises": [
             {"flag": flag, "count": count, "sentence": FLAG_SENTENCES.get(flag, ""), "where": tell_places(totals, flag)}
             for flag, count in totals.flags.items()
         ],
-        "overrides": list(run.overrides),
+        "preflight": run.args.get("preflight") or NOT_CHECKED.record(),
+        "overrides": [{**one, "at": write_time(one.get("at"))} for one in run.overrides],
         "files": [{name: file.get(name) for name in ("name", "sha256", "sheet", "rows")} for file in run.files],
         "reports": list(reports),
     }
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:f}"
 
 
 def _coupons(coupons: Coupons) -> dict[str, int]:
@@ -334,7 +390,7 @@ def _coupons(coupons: Coupons) -> dict[str, int]:
     }
 
 
-def _manifest(reader: RunReader, files: FileSet, head: Head, revision: int) -> dict[str, Any]:
+def _manifest(reader: RunReader, files: FileSet, told: Mapping[str, Any], revision: int) -> dict[str, Any]:
     run = reader.run
     return {
         "schema": MANIFEST_SCHEMA,
@@ -345,7 +401,7 @@ def _manifest(reader: RunReader, files: FileSet, head: Head, revision: int) -> d
         "campaign": run.campaign,
         "rehearsal": reader.ledger.rehearsal,
         "ledger": reader.ledger.ledger_id,
-        "head": {"seq": head.seq, "hash": head.hash.hex()},
+        **told,
         "files": files.sizes_and_digests(),
     }
 
@@ -362,6 +418,11 @@ def _read_manifest(path: Path) -> dict[str, Any] | None:
 def _head_of(manifest: Mapping[str, Any]) -> tuple[int, str]:
     head = manifest["head"]
     return (int(head.get("seq", 0)), str(head.get("hash", ""))) if isinstance(head, dict) else (0, "")
+
+
+def _number(value: object) -> int:
+    """A count as a manifest tells it; 0 where it does not."""
+    return value if isinstance(value, int) else 0
 
 
 def _link(seq: int, digest: str) -> Head:

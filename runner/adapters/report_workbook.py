@@ -137,7 +137,7 @@ class Workbooks:
             ),
             local=self._local,
         )
-        _Page(self._summary, self._report).draw(summary)
+        draw_summary(self._summary, self._report, summary)
         return {REPORT: self._report} | ({FAILURES: self._failures} if whole else {})
 
 
@@ -175,8 +175,14 @@ _CHART_CM = 15.2
 _SPANS: Mapping[str, tuple[tuple[int, int], ...]] = {
     "Status": ((1, 1), (2, 2), (3, 5)),
     "Code": ((1, 1), (2, 2), (3, 5), (6, 8), (9, 9)),
+    "In rows": ((1, 1), (2, 6), (7, 9)),
 }
 """First heading of a block → the columns that each of its own spans."""
+
+
+def draw_summary(sheet: Worksheet, book: Book, summary: Summary) -> None:
+    """Draw a first page into an empty sheet of a book."""
+    _Page(sheet, book).draw(summary)
 
 
 class _Page:

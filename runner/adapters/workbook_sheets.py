@@ -49,6 +49,15 @@ STATUS_COLOURS: Mapping[str, str] = {
 }
 """Fills of the status cells; the word stays beside the colour."""
 
+MARKS: Mapping[str, tuple[str, str]] = {
+    "bad": ("FF9C91", "7A0C00"),
+    "mended": ("BBD7F5", "0B3A66"),
+    "rejected": (STATUS_COLOURS[LineStatus.REJECTED.value], "000000"),
+    "duplicate": (STATUS_COLOURS[LineStatus.DUPLICATE.value], "000000"),
+    "repaired": ("CFE2F3", "000000"),
+}
+"""Marks of single cells: fill and colour of the text."""
+
 DARK, GREY, LIGHT = "22384D", "6B7680", "EDF1F4"
 FACE = "Calibri"
 ROW_POINTS = 15.0
@@ -65,6 +74,20 @@ _CLIPPED = Alignment(vertical="top", horizontal="fill")
 """A text that is too long for its column ends there, instead of running over the empty cell beside it."""
 
 
+class MarkedCell(str):
+    """The text of a cell that is to stand out, with its mark (of `MARKS`; any other is none). It may be empty."""
+
+    __slots__ = ("mark",)
+
+    mark: str
+
+    def __new__(cls, text: object, mark: str) -> MarkedCell:
+        """A text with its mark."""
+        cell = super().__new__(cls, text)
+        cell.mark = mark
+        return cell
+
+
 class Book:
     """One workbook being written. `scratch` gives the files in which its sheets wait for the end."""
 
@@ -79,10 +102,20 @@ class Book:
         self._tables: list[TableSheet] = []
         self._begun: list[WriteOnlyWorksheet] = []
 
-    def table(self, title: str, columns: Sequence[Column], *, prompts: Mapping[str, str] | None = None) -> TableSheet:
-        """A sheet with headings, to be filled row by row. `prompts`: heading → what is said when a cell is entered."""
+    def table(
+        self,
+        title: str,
+        columns: Sequence[Column],
+        *,
+        prompts: Mapping[str, str] | None = None,
+        freeze: str = "A2",
+    ) -> TableSheet:
+        """A sheet with headings, to be filled row by row. `prompts`: heading → what is said when a cell is entered.
+
+        `freeze`: the first cell that moves when one scrolls.
+        """
         made = TableSheet(
-            self.sheet(title), columns, self._scratch(f"{self._name}.rows{len(self._tables)}"), prompts or {}
+            self.sheet(title), columns, self._scratch(f"{self._name}.rows{len(self._tables)}"), prompts or {}, freeze
         )
         self._tables.append(made)
         return made
@@ -127,8 +160,16 @@ class TableSheet:
     `path`: where its rows wait, as XML.
     """
 
-    def __init__(self, sheet: Worksheet, columns: Sequence[Column], path: Path, prompts: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        sheet: Worksheet,
+        columns: Sequence[Column],
+        path: Path,
+        prompts: Mapping[str, str],
+        freeze: str = "A2",
+    ) -> None:
         self.sheet = sheet
+        self._freeze = freeze
         self.path = path
         self.rows = 0
         self._columns = columns
@@ -147,6 +188,12 @@ class TableSheet:
         self._status = {
             status: styled(sheet, alignment=_TOP, fill=PatternFill("solid", fgColor=colour)).style_id
             for status, colour in STATUS_COLOURS.items()
+        }
+        self._marks = {
+            mark: styled(
+                sheet, alignment=_TOP, fill=PatternFill("solid", fgColor=fill), font=font(bold=True, color=colour)
+            ).style_id
+            for mark, (fill, colour) in MARKS.items()
         }
         self._is_status = [column.look is Look.STATUS for column in columns]
         most = {Look.WIDE: MOST_LINES, Look.CODES: MOST_LINES_OF_CODES}
@@ -188,7 +235,7 @@ class TableSheet:
                 prompt.showInputMessage = True
                 prompt.add(f"{letter}1:{letter}{LAST_ROW}")
                 sheet.data_validations.append(prompt)
-        sheet.freeze_panes = "A2"
+        sheet.freeze_panes = self._freeze
         sheet.print_title_rows = "1:1"
         sheet.auto_filter.ref = self.extent
         sheet.page_setup.orientation, sheet.page_setup.paperSize, sheet.page_setup.scale = "landscape", A4, 60
@@ -232,6 +279,11 @@ class TableSheet:
                 written.append(f'<c r="{letter}{number}" s="{style}"><v>{value}</v></c>')
                 continue
             shown = self._status.get(value, style) if is_status else style
+            if isinstance(value, MarkedCell):
+                shown = self._marks.get(value.mark, style)
+            if not value:
+                written.append(f'<c r="{letter}{number}" s="{shown}"/>')
+                continue
             space = ' xml:space="preserve"' if value[0].isspace() or value[-1].isspace() or "\n" in value else ""
             text = escape(value)
             written.append(f'<c r="{letter}{number}" s="{shown}" t="inlineStr"><is><t{space}>{text}</t></is></c>')

@@ -23,6 +23,7 @@ from runner.adapters.ledger.erasing import (
     rejected_rows_with,
 )
 from runner.adapters.ledger.files import LedgerFile
+from runner.adapters.ledger.forgotten import remember
 from runner.adapters.ledger.keyfile import key_path
 from runner.adapters.ledger.locks import ScopeLock
 from runner.adapters.ledger.scopes import Org
@@ -103,7 +104,8 @@ def forget_customer(text: str, request: Request, *, clock: Clock, conversation: 
         LockHeld: one of her campaigns is being run.
     """
     options = request.options
-    ledger = open_ledger(place_of(options, request.environment), clock)
+    place = place_of(options, request.environment)
+    ledger, keys = open_ledger(place, clock), place.keys
     ledger.check_newest()
     org = open_org(ledger, options)
     regions = [options.region, *regions_of(ledger, org)]
@@ -131,6 +133,7 @@ def forget_customer(text: str, request: Request, *, clock: Clock, conversation: 
         facts = next(one for one in person_facts(ledger, org.id, hashes_of(text, ledger.key, regions)))
         _check_settled(facts)
         more = _rejected_rows_of(ledger, org, facts, text, regions)
+        remember(keys, ledger, org.key, identity_hashes(ledger, facts.persons))
         rows, orders, coupons = forget(ledger, facts, more, at=clock.wall())
     clean = compact(ledger)
     return Forgotten(

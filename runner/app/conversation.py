@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from runner.adapters.ledger.runs import RunCounts, RunFacts
 from runner.adapters.ledger.scopes import Org
+from runner.app.checking import CheckFound
 from runner.app.intake import Intake
+from runner.core.forecast import NOTHING_AHEAD, Ahead
 from runner.core.jobspec import DatedJob
 from runner.core.planning import Plan
+from runner.core.preflight import NOT_CHECKED, Findings
 from runner.ports import Beat, Progress
 from runner.settings import Options
 
@@ -21,7 +24,9 @@ from runner.settings import Options
 class Planned:
     """A plan as it is shown. `code`: consent to exactly this. `unfinished`: the campaign's run that comes first.
 
-    `short`: by how many coupons the list's limits of series fall short of what is to be issued.
+    `pace_advice`: why others on the key would be refused, "" if nobody would. `short`: by how many coupons the list's
+    limits of series fall short of what is to be issued. `check`: what is wrong with the rows. `preflight`: what the
+    settings of the series say. `ahead`: what decides how long it will take, but for guards.
     """
 
     plan: Plan
@@ -31,9 +36,14 @@ class Planned:
     rehearsal: bool
     unfinished: RunFacts | None
     rate: str | None
+    pace_advice: str
     cap: int | None
     concurrency: int
     short: Mapping[int, int]
+    check: CheckFound = field(default_factory=CheckFound)
+    preflight: Findings = NOT_CHECKED
+    ahead: Ahead = NOTHING_AHEAD
+    options: Options = field(default_factory=Options)
 
 
 class Conversation:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runner.adapters.hosts import is_loopback
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.live import LiveFigures, read_live
 from runner.adapters.ledger.locks import ScopeLock
 from runner.adapters.ledger.runs import RunFacts, RunState, find_run
 from runner.app.conversation import Request
 from runner.app.looking import named_run
-from runner.ports import Beat, Clock
+from runner.app.place import REHEARSAL
+from runner.app.steering import holder_of, paused_now
+from runner.core.forecast import DONE, NOT_KNOWN, Ahead, Forecast, Parked, forecast
+from runner.core.pacing import Rate, leave_share, parse_leave, parse_rate
+from runner.core.steering import Command, Paused
+from runner.ports import Beat, Clock, Waiting
+from runner.settings import REAL_RATE
 
 EVERY_SECONDS = 2.0
 _SHARE = 4
@@ -65,12 +73,10 @@ class Follower:
         assert self._began is not None  # noqa: S101 - set by the first look
         since, first = self._began
         seconds = now - since
-        gained = figures.issued - first.issued
-        eta = None
-        if not figures.open:
-            eta = 0.0
-        elif gained > 0 and seconds > 0:
-            eta = figures.open * seconds / gained
+        budget = float(run.args.get("queue_budget", 3 * 3600.0))
+        waiting = tuple(Waiting(series, code, since, since + budget) for series, code, since in figures.waiting)
+        paused = paused_now(self._ledger, run, holder_of(self._ledger, run))
+        ahead = _forecast(run, figures, first, seconds, waiting, self._clock.wall())
         return Beat(
             target=figures.target,
             issued=figures.issued,
@@ -79,11 +85,59 @@ class Follower:
             failed_orders=figures.failed_orders,
             calls=figures.calls,
             calls_per_second=max(0, figures.calls - first.calls) / seconds if seconds > 0 else 0.0,
-            eta_seconds=eta,
-            waiting=figures.waiting,
-            state="issuing" if figures.open or run.state is not RunState.RUNNING else "finishing",
+            eta_seconds=ahead.seconds,
+            decided_by=str(ahead),
+            waiting=waiting,
+            state=_state(run, figures, paused),
             in_flight=figures.in_flight,
+            paused_by=paused.by if paused is not None else "",
+            paused_since=paused.since if paused is not None else None,
         )
+
+
+def _state(run: RunFacts, figures: LiveFigures, paused: Paused | None) -> str:
+    if paused is not None:
+        return "paused"
+    return "issuing" if figures.open or run.state is not RunState.RUNNING else "finishing"
+
+
+def _forecast(
+    run: RunFacts,
+    figures: LiveFigures,
+    first: LiveFigures,
+    seconds: float,
+    waiting: Sequence[Waiting],
+    wall: float,
+) -> Forecast:
+    """When the run ends, by what came since the first look: only its own process knows how long a call takes."""
+    calls, gained = figures.calls - first.calls, figures.issued - first.issued
+    rate = _rate_of(run)
+    parked = [Parked(one.series, (one.until or wall) - wall) for one in waiting]
+    if not figures.open:
+        return DONE
+    if gained <= 0 or calls <= 0 or seconds <= 0:
+        return (
+            forecast(Ahead(calls=0, pace_per_second=None, answers_per_second=None, parked=parked))
+            if parked
+            else NOT_KNOWN
+        )
+    return forecast(
+        Ahead(
+            calls=figures.open * calls / gained,
+            pace_per_second=rate.calls / rate.window_seconds if rate is not None else None,
+            answers_per_second=calls / seconds,
+            parked=parked,
+        )
+    )
+
+
+def _rate_of(run: RunFacts) -> Rate | None:
+    """The pace that a run was given: by the last `set-rate`, else as it was begun."""
+    told = [one["choice"] for one in run.overrides if one.get("what") == Command.SET_RATE]
+    loopback = run.name.startswith(REHEARSAL) or is_loopback(str(run.args.get("api_url") or ""))
+    written = told[-1] if told else run.args.get("rate") or ("none" if loopback else REAL_RATE)
+    rate, leave = parse_rate(str(written)), run.args.get("leave")
+    return leave_share(rate, parse_leave(str(leave))) if rate is not None and leave is not None else rate
 
 
 def _is_held(ledger: LedgerFile, run: RunFacts) -> bool:

@@ -13,9 +13,11 @@ from runner.adapters.ledger.recovery import recover_scope
 from runner.adapters.ledger.runs import outs_of_unfinished
 from runner.adapters.ledger.scopes import Frozen, Org, find_scope, freeze_scope
 from runner.adapters.ledger.staging import Staging
+from runner.app.checking import count_problems, write_report
 from runner.app.consent import agree
 from runner.app.continuity import check_history
 from runner.app.conversation import Conversation, Planned, Request
+from runner.app.guarding import end_of
 from runner.app.input_files import Asker
 from runner.app.intake import Intake, take_in
 from runner.app.job_checks import check_input, check_plan, job_at_work, notes_of
@@ -24,13 +26,15 @@ from runner.app.lookups import look_up_customers
 from runner.app.org_checks import check_same_api, check_same_org
 from runner.app.place import Api, Place, api_of, open_ledger, open_org, place_of
 from runner.app.planning import campaign_of, planned_of
+from runner.app.preflighting import Preflight
+from runner.app.probing import probe_customers
 from runner.app.resuming import deal_with_unfinished
 from runner.app.running import Ended, execute
 from runner.app.settling import settle_before_run
 from runner.core.identity import IDENTITY_VERSION
 from runner.core.keys import scope_key
 from runner.core.planning import Overlap
-from runner.errors import InputRefused
+from runner.errors import InputRefused, NotNow
 from runner.ports import Clock
 from runner.settings import Options
 
@@ -42,10 +46,16 @@ def plan_files(paths: Sequence[Path], request: Request, *, clock: Clock, convers
         UsageError, InputRefused and their kin: as the errors say.
     """
     options = request.options
+    try:
+        end_of(options, clock.wall())
+    except NotNow as error:
+        conversation.note(f"a run that began now would send nothing (exit 75): {error.message}")
     place = place_of(options, request.environment)
     with ExitStack() as stack:
         ledger, api = _open(stack, place, options, request, clock)
         org = open_org(ledger, options)
+        preflight = Preflight(api=api, options=options, clock=clock, rehearsal=ledger.rehearsal)
+        preflight.knock(options.series)
         staging = stack.enter_context(Staging(ledger, reissue_revoked=options.reissue_revoked))
         intake = take_in(paths, staging, ledger=ledger, org=org, options=options, asker=_asker(conversation))
         check_same_org(ledger, org, intake.scope, api, options)
@@ -62,7 +72,16 @@ def plan_files(paths: Sequence[Path], request: Request, *, clock: Clock, convers
         )
         for note in notes_of(work, staging):
             conversation.note(note)
-        return planned_of(plan, intake, org, ledger, api, options)
+        plan, findings = preflight.look(staging, plan)
+        planned = planned_of(plan, findings, intake, org, ledger, api, options)
+        found = count_problems(staging, options)
+        if options.probe and not ledger.rehearsal:
+            probe = probe_customers(staging, api=api, options=options, clock=clock, note=conversation.note)
+            found = replace(found, probe=probe)
+        found, problem = write_report(replace(planned, check=found), staging, options, clock, unattended=True)
+        if problem is not None:
+            conversation.note(problem)
+        return replace(planned, check=found)
 
 
 def run_files(
@@ -74,11 +93,14 @@ def run_files(
         UsageError, InputRefused, LockHeld, Fatal and their kin: as the errors say.
     """
     options = request.options
+    end = end_of(options, clock.wall())
     place = place_of(options, request.environment)
     with ExitStack() as stack:
         ledger, api = _open(stack, place, options, request, clock)
         org = open_org(ledger, options)
         check_history(ledger, org.key, options.out, *map(Path, outs_of_unfinished(ledger, org.id)))
+        preflight = Preflight(api=api, options=options, clock=clock, rehearsal=ledger.rehearsal)
+        preflight.knock(options.series)
         staging = stack.enter_context(Staging(ledger, reissue_revoked=options.reissue_revoked))
         intake = take_in(paths, staging, ledger=ledger, org=org, options=options, asker=_asker(conversation))
         overrides = [{**override(str(one["what"]), clock), **one} for one in intake.overrides]
@@ -106,9 +128,9 @@ def run_files(
         check_plan(work, staging, campaign_of(org, intake, intake.scope), org, options, intake)
         resumed = None
         if intake.scope is not None:
-            resumed = deal_with_unfinished(ledger, intake, api, request, clock, conversation)
+            resumed = deal_with_unfinished(ledger, intake, api, request, clock, conversation, lock)
         _look_up(staging, intake, org, api, options, clock, conversation)
-        planned, overlap = agree(staging, intake, org, ledger, api, options, conversation)
+        planned, overlap = agree(staging, preflight, intake, org, ledger, api, options, clock, conversation)
         for note in notes_of(work, staging):
             conversation.note(note)
         frozen = Frozen(
@@ -123,12 +145,23 @@ def run_files(
             overrides.append(override("overlap", clock))
         if planned.plan.replaced:
             overrides.append(override("reissue_revoked", clock))
+        if options.ignore_preflight and (planned.plan.held_back or planned.preflight.damage):
+            overrides.append(override("ignore_preflight", clock))
         scope = freeze_scope(ledger, org, intake.campaign, frozen, at=clock.wall())
         run = load(staging, planned, scope, org, ledger, options, overlap, overrides, clock, conversation, work)
         lock.name_run(run.name)
         staging.close()  # a run may take days; what was staged is loaded
         with conversation.watching() as progress:
-            ended = execute(ledger, run, options=options, api=api, clock=clock, progress=progress)
+            ended = execute(
+                ledger,
+                run,
+                options=options,
+                api=api,
+                clock=clock,
+                progress=progress,
+                conversation=conversation,
+                end=end,
+            )
         return planned, replace(ended, resumed=resumed)
 
 

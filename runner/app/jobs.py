@@ -95,6 +95,8 @@ def dated_request(
     """
     job = read_job(path, environment)
     given: dict[str, Any] = dict(job.spec.settings)
+    if job.zone is None:
+        given.pop("timezone", None)  # a zone that there is not is a problem of the job already
     problems = job.problems
     on: date | None = None
     if not problems:

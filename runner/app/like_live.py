@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.app.place import Api, open_api, real_api
+from runner.app.place import Api, open_api, pace_of, real_api
 from runner.app.reading import ApiReader
 from runner.core.coupon_reads import Unread
 from runner.core.live_series import LiveSeries, read_live_series, toml_of
-from runner.core.pacing import Pace
 from runner.errors import ApiRefusesAll, UsageError
 from runner.ports import Clock
 from runner.settings import Options
@@ -65,7 +64,7 @@ async def _read_all(api: Api, options: Options, clock: Clock) -> list[LiveSeries
     found: list[LiveSeries] = []
     async with open_api(options, api) as coupon_api:
         await coupon_api.sign_in()
-        reader = ApiReader(coupon_api, Pace(options.parsed_rate(loopback=api.loopback)), clock)
+        reader = ApiReader(coupon_api, pace_of(options, api, clock), clock)
         for start in range(0, len(numbers), _AT_ONCE):
             found += await _read(reader, numbers[start : start + _AT_ONCE], api)
     return found

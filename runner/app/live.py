@@ -9,13 +9,12 @@ from contextlib import closing
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.ownership import Owner, owners_of
 from runner.app.conversation import Request
-from runner.app.place import Api, api_of, open_api, place_of
+from runner.app.place import Api, api_of, open_api, pace_of, place_of
 from runner.app.reading import ApiReader
 from runner.core.auditing import Check, Findings, Verdict, check
 from runner.core.coupon_reads import CouponDetail, CouponPage, CustomerCoupon, Unread
 from runner.core.identity import read_identifier
 from runner.core.model import Kind
-from runner.core.pacing import Pace
 from runner.core.reporting import write_time
 from runner.core.series_settings import read_issued
 from runner.errors import CouponRunnerError
@@ -99,7 +98,7 @@ async def _read_customer(
     customers, problems, known = list[str](), list[str](), False
     details: list[CouponDetail] = []
     async with open_api(options, api) as opened:
-        reader = ApiReader(opened, Pace(options.parsed_rate(loopback=api.loopback)), clock)
+        reader = ApiReader(opened, pace_of(options, api, clock), clock)
         for kind, value in names:
             page = await reader.customer_coupons(kind, value)
             if isinstance(page, Unread):
@@ -173,7 +172,7 @@ def _not_looked(why: str) -> Check:
 async def _read_issued(api: Api, options: Options, series: Sequence[int], clock: Clock) -> dict[int, int] | Unread:
     found: dict[int, int] = {}
     async with open_api(options, api) as opened:
-        reader = ApiReader(opened, Pace(options.parsed_rate(loopback=api.loopback)), clock)
+        reader = ApiReader(opened, pace_of(options, api, clock), clock)
         for start in range(0, len(series), _SERIES_AT_ONCE):
             part = series[start : start + _SERIES_AT_ONCE]
             answer = await reader.ask("series", lambda part=part: opened.read_series(part), read_issued)  # type: ignore[misc]

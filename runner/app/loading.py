@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.locks import OrgLock
@@ -12,6 +15,7 @@ from runner.adapters.ledger.runs import RunFacts, find_run, newest_run
 from runner.adapters.ledger.scopes import Org, Scope
 from runner.adapters.ledger.staged import NewRun, PlanChanged
 from runner.adapters.ledger.staging import Staging
+from runner.adapters.report_files import prepare_folder
 from runner.app.conversation import Conversation, Planned
 from runner.app.job_checks import JobAtWork, check_files
 from runner.app.place import REHEARSAL, owner_of_process
@@ -55,8 +59,10 @@ def load(
         args={
             **options.model_dump(mode="json", by_alias=True, exclude_none=True),
             "region": intake.region,
+            "phone_format": intake.phone_format,
             "identify_by": list(intake.identify_by),
             **({"series_list": intake.listed.record()} if intake.listed is not None else {}),
+            "preflight": planned.preflight.record(planned.plan.held_back),
             **work.args,
         },
         files=list(intake.files),
@@ -65,7 +71,9 @@ def load(
         overrides=overrides,
     )
     plan = planned.plan
-    with OrgLock.acquire(ledger.path, org=org.key, run=name, wall=clock.wall):
+    folder = options.out.absolute() / name
+    prepare_folder(folder)
+    with _gone_if_not_loaded(folder), OrgLock.acquire(ledger.path, org=org.key, run=name, wall=clock.wall):
         check_files(work, staging, intake, org)  # again: another process may have loaded the same file meanwhile
         for _ in range(10):
             try:
@@ -87,6 +95,17 @@ def load(
     run = find_run(ledger, name)
     assert run is not None  # noqa: S101 - loaded above
     return run
+
+
+@contextlib.contextmanager
+def _gone_if_not_loaded(folder: Path) -> Iterator[None]:
+    """The folder of a run that was not loaded after all goes again, as long as it is empty."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def after_the_newest(ledger: LedgerFile, now: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from runner.adapters.ledger.control import words_to
 from runner.adapters.ledger.erasing import person_facts
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.finding import FoundOrder, FoundRow, find_customer
@@ -22,7 +23,9 @@ from runner.app.place import code_table, open_ledger, open_org, place_of
 from runner.app.running import folder_of, workbooks_of
 from runner.core.codes import CodeTable
 from runner.core.keys import scope_key
+from runner.core.report_lines import ReportLine
 from runner.core.reporting import write_time
+from runner.core.steering import paused
 from runner.errors import UsageError
 from runner.ports import Clock
 from runner.settings import Options
@@ -47,8 +50,12 @@ def named_run(name: str | None, request: Request, *, clock: Clock) -> tuple[Ledg
     return ledger, run
 
 
-def rewrite_reports(name: str | None, request: Request, *, clock: Clock) -> tuple[str, Written]:
+def rewrite_reports(
+    name: str | None, request: Request, *, clock: Clock, over_fuller: bool = False
+) -> tuple[str, Written]:
     """Write a run's reports again from the ledger alone; the newest run's when none is named.
+
+    `over_fuller`: also over reports that still hold what was erased from the ledger since.
 
     Raises:
         UsageError: no such run.
@@ -62,7 +69,8 @@ def rewrite_reports(name: str | None, request: Request, *, clock: Clock) -> tupl
             f"The run {run.name} is known from its reports only, and the ledger has none of its rows: keep them."
         )
     with RunReader(ledger, run.name) as reader:
-        written = write_reports(reader, folder, advise=codes.advice, workbooks=workbooks_of(request.options, codes))
+        books = workbooks_of(request.options, codes)
+        written = write_reports(reader, folder, advise=codes.advice, workbooks=books, over_fuller=over_fuller)
         return run.name, written
 
 
@@ -111,6 +119,7 @@ def show_of_run(name: str | None, request: Request, *, clock: Clock) -> dict[str
         "run": run.name,
         "state": run.state.value,
         "live": live,
+        "paused": _paused(ledger, run, live=bool(live)),
         "exit_code": run.exit_code,
         "reason": run.reason or "",
         "org": run.org,
@@ -144,9 +153,16 @@ def show_of_run(name: str | None, request: Request, *, clock: Clock) -> dict[str
     }
 
 
+def _paused(ledger: LedgerFile, run: RunFacts, *, live: bool) -> str:
+    """Who paused a live run, and since when; "" when it is not paused."""
+    state = paused(words_to(ledger, run.id), since=float(run.owner.get("since") or 0.0)) if live else None
+    return f"by {state.by} since {write_time(state.since)}" if state is not None else ""
+
+
 _WORTH_SAYING = (
     *("overlap", "duplicates", "unfinished", "hidden", "identify_by", "region", "count", "max_coupons", "limit"),
-    *("rate", "concurrency", "metadata", "attribution", "queue_budget", "reach_budget"),
+    *("max_per_customer", "max_value", "max_errors", "max_in_doubt", "deadline", "between", "timezone", "canary"),
+    *("rate", "leave", "concurrency", "metadata", "attribution", "queue_budget", "reach_budget"),
 )
 """Options that explain why a run did what it did, when they were not left as they are."""
 
@@ -191,12 +207,13 @@ def find_of_customer(text: str, request: Request, *, clock: Clock, live: bool = 
     found = find_customer(ledger, org.key, hashes=hashes, text=text)
     codes = code_table(request.options)
     orders = [_order(order) for order in found.orders]
+    judged = _judged(ledger, found.orders)
     return {
         "customer": text,
         "people": found.persons,
         "forgotten": write_time(max(forgotten, default=None)),
         "orders": orders,
-        "rows": [row for order in found.orders for row in _rows_of(order, codes)]
+        "rows": [row for order in found.orders for row in _rows_of(order, judged, codes)]
         + [_row(row) for row in found.other_rows],
         **(coupons_of_customer(text, orders, ledger, request, clock=clock) if live else {}),
     }
@@ -246,34 +263,38 @@ def _order(order: FoundOrder) -> dict[str, object]:
     }
 
 
-def _rows_of(order: FoundOrder, codes: CodeTable) -> Iterable[dict[str, object]]:
-    """One line for each row of an order; the order's coupons stand with its first row."""
-    missing = max(0, order.target - order.issued - order.in_doubt)
-    last = next((call for call in reversed(order.calls) if call.code), None)
+def _judged(ledger: LedgerFile, orders: Iterable[FoundOrder]) -> dict[tuple[int, int], ReportLine]:
+    """What the reports say of the rows of some orders, by row and series: each against the target of its own run."""
+    of_run: dict[str, list[int]] = {}
+    for order in orders:
+        for row in order.rows:
+            of_run.setdefault(row.run, []).append(row.id)
+    judged: dict[tuple[int, int], ReportLine] = {}
+    for run, row_ids in of_run.items():
+        with RunReader(ledger, run) as reader:
+            judged.update(reader.of_rows(sorted(set(row_ids))))
+    return judged
+
+
+def _rows_of(
+    order: FoundOrder, judged: Mapping[tuple[int, int], ReportLine], codes: CodeTable
+) -> Iterable[dict[str, object]]:
+    """One line for each row of an order, as the reports have it; the order's coupons stand with its first row."""
     for number, row in enumerate(order.rows):
-        status = "duplicate" if row.role in ("duplicate", "elsewhere") or order.merged else None
-        if status is None:
-            status = (
-                "in_doubt"
-                if order.in_doubt
-                else "issued"
-                if not missing
-                else "partial"
-                if order.issued
-                else "not issued"
-            )
-        code = order.closed or (last.code if last is not None and (missing or order.in_doubt) else "")
+        line = judged[row.id, order.series]
+        share, cause = line.verdict.share, line.verdict.cause
+        code = cause.code or order.closed
         yield {
             **_row(row),
             "series": order.series,
-            "status": status,
-            "target": order.target,
-            "issued": order.issued,
-            "in_doubt": order.in_doubt,
-            "missing": missing,
+            "status": line.verdict.status.value,
+            "target": share.target,
+            "issued": share.issued,
+            "in_doubt": share.held,
+            "missing": share.missing,
             "campaign": order.campaign,
             "code": code,
-            "message": row.note or (codes.meaning(code) if code else ""),
+            "message": cause.message or row.note or (codes.meaning(code) if code else ""),
             "codes": ", ".join(coupon.code for coupon in order.coupons) if number == 0 else "",
         }
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 
 from runner.adapters.ledger.staged import Asked, Campaign
 from runner.adapters.ledger.staging import Staging
-from runner.app.place import Api, open_api
+from runner.app.place import Api, open_api, pace_of
 from runner.app.reading import ApiReader
 from runner.core.lookups import LookUp
 from runner.core.model import Kind
-from runner.core.pacing import Pace
 from runner.ports import Clock
 from runner.settings import Options
 
@@ -51,7 +50,7 @@ def look_up_customers(
 
 async def _look_up_all(staging: Staging, api: Api, options: Options, clock: Clock) -> None:
     async with open_api(options, api) as coupon_api:
-        reader = ApiReader(coupon_api, Pace(options.parsed_rate(loopback=api.loopback)), clock)
+        reader = ApiReader(coupon_api, pace_of(options, api, clock), clock)
         after = 0
         while page := staging.unmet(after, _PAGE):
             after = page[-1].number

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from runner.adapters.credentials import BasicCredentials, Credentials, OAuthCredentials
 from runner.adapters.hosts import check_url, is_loopback
 from runner.adapters.ledger.files import LedgerFile, is_rehearsal
 from runner.adapters.ledger.locks import ScopeLock
+from runner.adapters.ledger.pace_file import PaceFile, pace_path
 from runner.adapters.ledger.scopes import Org, create_org, find_org
 from runner.core.codes import CodeTable
 from runner.errors import NoLedger, SettingsError, UsageError
+from runner.pace import Pace
 from runner.ports import Clock
 from runner.settings import Options, config_folder, secret, state_folder
 
@@ -39,11 +42,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """Where calls go and as whom. `fingerprint`: changes when the credentials do."""
+    """Where calls go and as whom. `fingerprint`: changes when the credentials do.
+
+    `ledger`: the one whose folder keeps the pace of the key; None: no ledger is used.
+    """
 
     url: str
     credentials: Credentials
     fingerprint: str
+    ledger: Path | None = None
 
     @property
     def loopback(self) -> bool:
@@ -193,10 +200,10 @@ def api_of(options: Options, place: Place, environment: Mapping[str, str]) -> It
         SettingsError, LockHeld: as `real_api` and `rehearsal_api` say.
     """
     if not place.rehearsal:
-        yield real_api(options, environment)
+        yield replace(real_api(options, environment), ledger=place.ledger)
         return
     with rehearsal_api(options, place) as api:
-        yield api
+        yield replace(api, ledger=place.ledger)
 
 
 def _forget_rehearsal(place: Place) -> None:
@@ -227,6 +234,19 @@ def open_api(options: Options, api: Api) -> CouponApi:
         metadata=options.metadata,
         attribution=attribution,
     )
+
+
+def pace_of(options: Options, api: Api, clock: Clock, say: Callable[[str], None] | None = None) -> Pace:
+    """The pace of the key: shared with every process that uses it with this ledger. Without a limit, of this one only.
+
+    `say`: told when the limit of another process holds.
+    """
+    rate = options.key_limit(loopback=api.loopback)
+    store = None
+    if rate is not None and api.ledger is not None:
+        host = urlsplit(api.url).netloc.casefold()
+        store = PaceFile(pace_path(api.ledger, host=host, fingerprint=api.fingerprint), now=clock.now, wall=clock.wall)
+    return Pace(rate, clock, store=store, say=say, leave=options.leave_share)
 
 
 def code_table(options: Options) -> CodeTable:

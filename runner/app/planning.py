@@ -7,15 +7,19 @@ from hashlib import blake2b
 import orjson
 
 from runner.adapters.ledger.files import LedgerFile
+from runner.adapters.ledger.history import seconds_a_call
 from runner.adapters.ledger.runs import issued_by_series, unfinished_run_of
 from runner.adapters.ledger.scopes import Org, Scope
 from runner.adapters.ledger.staged import Campaign
 from runner.app.conversation import Planned
 from runner.app.intake import Intake
 from runner.app.place import REHEARSAL, Api
+from runner.core.forecast import Ahead, answers_per_second
 from runner.core.guards import short_of
 from runner.core.keys import scope_key
+from runner.core.pacing import Rate, tills_refused, write_rate
 from runner.core.planning import Plan
+from runner.core.preflight import Findings
 from runner.settings import Options
 
 
@@ -29,20 +33,42 @@ def campaign_of(org: Org, intake: Intake, scope: Scope | None) -> Campaign:
     )
 
 
-def planned_of(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Api, options: Options) -> Planned:
+def planned_of(
+    plan: Plan, findings: Findings, intake: Intake, org: Org, ledger: LedgerFile, api: Api, options: Options
+) -> Planned:
     """What is shown of a plan, with its code."""
-    rate = options.parsed_rate(loopback=api.loopback)
+    rate, limit = options.parsed_rate(loopback=api.loopback), options.key_limit(loopback=api.loopback)
     return Planned(
         plan=plan,
-        code=_plan_code(plan, intake, org, ledger, api, options),
+        code=_plan_code(plan, findings, intake, org, ledger, api, options),
         intake=intake,
         org=org,
         rehearsal=ledger.rehearsal,
         unfinished=unfinished_run_of(ledger, intake.scope.id) if intake.scope is not None else None,
-        rate=options.rate if options.rate is not None else ("100/m" if rate is not None else None),
+        rate=write_rate(rate) if rate is not None else options.rate,
+        pace_advice=tills_refused(plan.calls, limit, rate) if options.leave is None and not api.loopback else "",
         cap=options.max_coupons,
         concurrency=options.concurrency,
         short=_short(plan, intake, ledger),
+        preflight=findings,
+        ahead=_ahead(plan, rate, ledger, api, options),
+        options=options,
+    )
+
+
+def _ahead(plan: Plan, rate: Rate | None, ledger: LedgerFile, api: Api, options: Options) -> Ahead:
+    """How fast the plan's calls can go: by the pace, and by how long calls to this API took of late."""
+    pace = rate.calls / rate.window_seconds if rate is not None else None
+    return Ahead(
+        calls=plan.calls,
+        pace_per_second=pace,
+        answers_per_second=answers_per_second(
+            concurrency=options.concurrency,
+            latency_seconds=seconds_a_call(ledger, None if ledger.rehearsal else api.url),
+            pace_per_second=pace,
+            calls=0,
+            seconds=0.0,
+        ),
     )
 
 
@@ -52,13 +78,15 @@ def _short(plan: Plan, intake: Intake, ledger: LedgerFile) -> dict[int, int]:
     return short_of(limits, issued, {one.series: one.missing for one in plan.series})
 
 
-def _plan_code(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Api, options: Options) -> str:
+def _plan_code(
+    plan: Plan, findings: Findings, intake: Intake, org: Org, ledger: LedgerFile, api: Api, options: Options
+) -> str:
     """Covers the files' bytes, all resolved options, caps, and every order with its target and what is missing."""
     resolved = options.model_dump(
         mode="json",
         by_alias=True,
         exclude={
-            *("yes", "plan", "fresh", "json_output", "progress", "out", "reports"),
+            *("yes", "plan", "fresh", "json_output", "progress", "out", "reports", "probe", "messages_ok"),
             *("sheet", "hidden", "series_file"),  # what came of them, told or asked, is covered below
         },
     )
@@ -70,6 +98,7 @@ def _plan_code(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Ap
         "campaign": scope_key(intake.campaign),
         "identify_by": list(intake.identify_by),
         "region": intake.region,
+        "phone_format": intake.phone_format,
         "mapping": intake.mapping,
         "url": "" if ledger.rehearsal else api.url,
         "options": resolved,
@@ -77,6 +106,7 @@ def _plan_code(plan: Plan, intake: Intake, org: Org, ledger: LedgerFile, api: Ap
         "totals": [plan.rows, plan.rejected, plan.orders, plan.target, plan.missing, plan.skipped],
         "overlaps": [[one.where, one.orders] for one in plan.overlaps],
         "orders": plan.digest,
+        "preflight": findings.code_parts(),
     }
     digest = blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=5).hexdigest()
     return f"{REHEARSAL if ledger.rehearsal else 'plan'}-{digest}"

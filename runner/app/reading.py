@@ -11,10 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from runner import retrying
+from runner.core.classify import retry_after_seconds
 from runner.core.coupon_reads import CouponDetail, CouponPage, CustomerCoupon, Unread, read_coupon_page, read_details
 from runner.core.lookups import LookUp, read_lookup
 from runner.core.model import Exchange
-from runner.core.pacing import Pace, reach_wait
+from runner.core.pacing import reach_wait
+from runner.holding import Hold, until_turn
+from runner.pace import Pace
 from runner.ports import Clock
 
 if TYPE_CHECKING:
@@ -37,11 +40,17 @@ class ApiReader:
 
     Args:
         pace: of all calls of the key; each read takes a slot.
+        tries: how often one question is asked at most.
+        hold: of the run that it reads for; nothing is asked while that is paused.
     """
 
-    def __init__(self, api: CouponApi, pace: Pace, clock: Clock) -> None:
+    def __init__(
+        self, api: CouponApi, pace: Pace, clock: Clock, *, tries: int = TRIES, hold: Hold | None = None
+    ) -> None:
+        self._hold = hold or Hold(clock)
         self.api = api
-        self.clock = clock
+        self.clock = self._hold.clock
+        self._tries = tries
         self._pace = pace
         self._hopeless: dict[str, Unread] = {}
         self._unanswered = 0
@@ -64,7 +73,7 @@ class ApiReader:
             first=await self._ask_once(question, read),
             settled=lambda answer: not (isinstance(answer, Unread) and answer.again) or kind in self._hopeless,
             wait_seconds=lambda attempt, _: reach_wait(attempt, self.clock.chance()),
-            give_up=lambda attempt, _: attempt >= TRIES,
+            give_up=lambda attempt, _: attempt >= self._tries,
             clock=self.clock,
         )
         unread = answer if isinstance(answer, Unread) else None
@@ -126,7 +135,7 @@ class ApiReader:
 
     async def leave_a_gap(self) -> None:
         """Whoever calls next keeps its distance from the last read."""
-        await self._wait_for_slot()
+        await until_turn(self._pace, self._hold)
 
     async def _ask_once(
         self, question: Callable[[], Awaitable[Exchange]], read: Callable[[Exchange], T | Unread]
@@ -139,20 +148,10 @@ class ApiReader:
         return answer
 
     async def _exchange(self, question: Callable[[], Awaitable[Exchange]]) -> Exchange:
-        await self._wait_for_slot()
+        self._pace.sent(await until_turn(self._pace, self._hold))
         exchange = await question()
         self.reads += 1
         self.last = exchange
         if exchange.status == 429:
-            after = exchange.headers.get("retry-after", "")
-            self._pace.throttled(self.clock.now(), float(after) if after.isdecimal() else None)
+            self._pace.throttled(self._hold.true_clock.now(), retry_after_seconds(exchange.headers))
         return exchange
-
-    async def _wait_for_slot(self) -> None:
-        while True:
-            now = self.clock.now()
-            slot = self._pace.next_slot(now)
-            if slot > now:
-                await self.clock.sleep(slot - now)
-            if self.clock.now() >= self._pace.blocked_until:
-                return

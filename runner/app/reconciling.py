@@ -141,8 +141,9 @@ class Settling:
         before = self._reader.reads
         began = self._clock.now()
         attempt = 0
+        known = self._known_calls(calls[0].org)
         while calls and not self._stopped():
-            await self._measure(calls)
+            await self._measure(known)
             await self._read_all(calls, settled)
             calls = [account.call for account in settled.open]
             wait = self._useful_wait(calls, attempt, left=wait_seconds - (self._clock.now() - began))
@@ -157,11 +158,15 @@ class Settling:
         """Read calls once more that were settled as missing since a time; those of which something has appeared."""
         appeared = []
         for call in [one for scope in scopes for one in settled_as_missing(self._ledger, scope, since=since)]:
-            if self._stopped() or not call.value:
+            if self._stopped():
                 break
+            if not call.value:
+                continue
             shown, page = await self._show(call)
-            if shown is None:
+            if shown is None and self._unread_for_all:
                 break
+            if shown is None:
+                continue
             finding = self._judge(call, shown, Surroundings())
             if len(finding.coupons) > call.doubt.known:
                 self._record(call, finding._replace(state=CallState.ISSUED, held=0), shown, page)
@@ -173,7 +178,7 @@ class Settling:
 
         Nothing is recorded.
         """
-        await self._measure([call])
+        await self._measure(self._known_calls(call.org))
         shown, _ = await self._show(call)
         if shown is None:
             return Unread(self._unread, for_all=self._unread_for_all)
@@ -183,19 +188,17 @@ class Settling:
 
     # ── what this API shows of known calls ───────────────────────────────────────────────────────────────────────────
 
-    async def _measure(self, calls: Sequence[OpenCall]) -> None:
+    def _known_calls(self, org: int) -> list[KnownCall]:
+        before = self._clock.wall() - self._rules.settle_after_seconds
+        return ledger_doubts.known_calls(
+            self._ledger, org, url=self._url, newest=_KNOWN_NEWEST, before=before, older=_KNOWN_OLDER
+        )
+
+    async def _measure(self, known: Sequence[KnownCall]) -> None:
         """Read a few known calls, before the doubts: whether their keys are shown, and how late."""
         now = self._clock.wall()
         stored = ledger_doubts.read_fact(self._ledger, self._url, _LAG_FACT, now=now) or 0.0
         self._measures = self._measures._replace(lag_seconds=max(stored, self._measures.lag_seconds))
-        known = ledger_doubts.known_calls(
-            self._ledger,
-            calls[0].org,
-            url=self._url,
-            newest=_KNOWN_NEWEST,
-            before=now - self._rules.settle_after_seconds,
-            older=_KNOWN_OLDER,
-        )
         for one in known:
             if self._stopped() or (self._measures.shown_after or 0.0) >= one.began:
                 continue

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from runner.adapters.ledger import lost_calls
+from runner.adapters.ledger.erasing import compact
 from runner.adapters.ledger.files import LedgerFile
+from runner.adapters.ledger.forgotten import forget_again
 from runner.adapters.ledger.locks import ScopeLock
 from runner.adapters.ledger.lost_calls import Customer, FoundCall, record_found
 from runner.adapters.ledger.recovery import recover_scope
@@ -25,14 +27,14 @@ from runner.adapters.old_reports import OldCoupon, OldReport, old_reports
 from runner.app.conversation import Conversation, Request
 from runner.app.loading import override
 from runner.app.org_checks import check_same_org
-from runner.app.place import Api, open_api, open_ledger, open_org, place_of, real_api
+from runner.app.place import Api, open_api, open_ledger, open_org, pace_of, place_of, real_api
 from runner.app.reading import ApiReader
 from runner.core.coupon_reads import CouponPage, CustomerCoupon, Unread
 from runner.core.identity import IDENTITY_VERSION, read_identifier
 from runner.core.keys import scope_key
 from runner.core.model import Coupon, Identifier, Kind
-from runner.core.pacing import Pace
 from runner.core.recovering import (
+    LATER_STATES,
     OURS,
     Problem,
     Reads,
@@ -128,6 +130,7 @@ def recover(choices: Choices, request: Request, *, clock: Clock, conversation: C
             )
         api = None if choices.accept_loss and options.api_url is None else real_api(options, request.environment)
         if api is not None:
+            api = replace(api, ledger=ledger.path)
             check_same_org(ledger, org, None, api, options)
         nameless = lost_calls.nameless_customers(ledger, org.id)
         _agree(ledger, org, reports, api, options, conversation, nameless)
@@ -135,7 +138,7 @@ def recover(choices: Choices, request: Request, *, clock: Clock, conversation: C
         try:
             for scope_id, *_ in scopes:
                 recover_scope(ledger, scope_id)
-            return _recover(ledger, org, reports, api, choices, options, clock, conversation)
+            return _recover(ledger, org, reports, api, choices, options, clock, conversation, keys=place.keys)
         finally:
             ledger.mending = False
 
@@ -211,6 +214,8 @@ def _recover(
     options: Options,
     clock: Clock,
     conversation: Conversation,
+    *,
+    keys: Path,
 ) -> Recovered:
     result = Recovered(reports=[str(report.folder) for report in reports])
     for report in reports:
@@ -221,6 +226,10 @@ def _recover(
     result.left = len(lost_calls.customers_to_read(ledger, org.id))
     result.nameless = lost_calls.nameless_customers(ledger, org.id)
     result.other_orgs = lost_calls.other_orgs_to_read(ledger, org.id)
+    forgotten = forget_again(ledger, keys, at=clock.wall())  # last: what was read back of them is erased as well
+    if forgotten:
+        compact(ledger)
+        conversation.note(f"{counted(forgotten, 'customer')} forgotten again: this copy did not know of it")
     complete = not (result.left or result.problems or result.other_orgs)
     if complete or choices.accept_loss:
         if not complete:
@@ -373,7 +382,7 @@ async def _read_customers(
 ) -> None:
     customers = lost_calls.customers_to_read(ledger, org.id)
     async with open_api(options, api) as coupon_api:
-        reader = ApiReader(coupon_api, Pace(options.parsed_rate(loopback=api.loopback)), clock)
+        reader = ApiReader(coupon_api, pace_of(options, api, clock), clock)
         reading = _Reading(ledger, reader, clock, lost_calls.silent_series(ledger, org.id), result)
         await reading.read_all(customers, note)
         result.reads = reader.reads
@@ -432,6 +441,8 @@ def _take_report(
         )
         result.from_reports += coupons
         result.problems += problems
+        later = [(line.call, line.id or line.code, line.state) for line in lines if line.state in LATER_STATES]
+        lost_calls.record_states(ledger, later, run=run, at=at)
 
 
 def _calls_of(ledger: LedgerFile, lines: Sequence[OldCoupon]) -> list[FoundCall]:

@@ -58,3 +58,10 @@ class Restorer:
     def note(self, file: str) -> str | None:
         """What was restored, in a sentence; None when nothing was."""
         return f"{file}: {name_mended(self._mended, SHOWN)}" if self._mended else None
+
+    def by_row(self) -> dict[int, dict[str, str]]:
+        """What was restored: row → heading → the damaged text."""
+        found: dict[int, dict[str, str]] = {}
+        for row, heading, text in self._mended:
+            found.setdefault(row, {})[heading] = text
+        return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
+from runner.adapters.ledger.bounds import missing_by_series
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.locks import ScopeLock
 from runner.adapters.ledger.recovery import recover_scope
@@ -20,19 +21,21 @@ from runner.adapters.ledger.runs import (
 from runner.adapters.ledger.scopes import find_org, scope_of
 from runner.app.continuity import check_history
 from runner.app.conversation import Conversation, Request
+from runner.app.guarding import check_values, end_of, values_of
 from runner.app.intake import Intake
 from runner.app.loading import override
 from runner.app.org_checks import check_run_of_org, check_same_org, record_moved
 from runner.app.place import Api, api_of, open_ledger, open_org, place_of
 from runner.app.running import Ended, execute, finish
 from runner.app.settling import settle_before_run
+from runner.core.steering import Command
 from runner.errors import InputRefused, UsageError
 from runner.ports import Clock
 from runner.settings import Options, resolve
 
 NOT_REMEMBERED = frozenset(
     {"yes", "plan", "fresh", "same_org", "same_api", "json", "progress", "unfinished", "limit", "job", "series_list"}
-    | {"reissue_revoked"}
+    | {"reissue_revoked", "ignore_preflight", "preflight"}
 )
 """Options that belong to one execution and are not taken over by `resume`."""
 
@@ -59,6 +62,9 @@ def resume_run(name: str | None, request: Request, *, clock: Clock, conversation
                 next_command="coupon-runner run FILE… to start a new one",
             )
         options = remembered(run, request)
+        end = end_of(options, clock.wall())
+        if options.max_value is not None:
+            check_values(values_of(run), missing_by_series(ledger, run.id))
         api = stack.enter_context(api_of(options, place, request.environment))
         org, scope = find_org(ledger, run.org), scope_of(ledger, run.scope_id)
         assert org is not None and scope is not None  # noqa: S101, PT018 - a run has both
@@ -87,7 +93,16 @@ def resume_run(name: str | None, request: Request, *, clock: Clock, conversation
         if moved:
             record_moved(ledger, run, org, scope, api, clock)
         with conversation.watching() as progress:
-            return execute(ledger, run, options=options, api=api, clock=clock, progress=progress)
+            return execute(
+                ledger,
+                run,
+                options=options,
+                api=api,
+                clock=clock,
+                progress=progress,
+                conversation=conversation,
+                end=end,
+            )
 
 
 def abandon_run(name: str, why: str, request: Request, *, clock: Clock) -> Ended:
@@ -119,6 +134,7 @@ def deal_with_unfinished(
     request: Request,
     clock: Clock,
     conversation: Conversation,
+    lock: ScopeLock,
 ) -> Ended | None:
     """The campaign's unfinished run comes first: its rest is issued, or it is abandoned, or this run is refused."""
     if intake.scope is None:
@@ -154,14 +170,28 @@ def deal_with_unfinished(
     if choice not in (None, "resume"):
         raise UsageError(f"{choice!r} is none of resume, abandon, refuse.")
     options = remembered(unfinished, request)
+    end = end_of(options, clock.wall())
+    if options.max_value is not None:
+        check_values(values_of(unfinished), missing_by_series(ledger, unfinished.id))
     if not (request.options.yes or request.options.plan or conversation.present):
         raise UsageError(
             f"Nobody is here to agree: add --yes to go on with the unfinished run {unfinished.name} first.",
             add_flags=("--yes",),
         )
     conversation.note(f"first the rest of the unfinished run {unfinished.name}: {counts.missing:,} coupons")
+    lock.name_run(unfinished.name)
     with conversation.watching() as progress:
-        ended = execute(ledger, unfinished, options=options, api=api, clock=clock, progress=progress)
+        ended = execute(
+            ledger,
+            unfinished,
+            options=options,
+            api=api,
+            clock=clock,
+            progress=progress,
+            conversation=conversation,
+            end=end,
+        )
+    lock.name_run("")
     if ended.stop is not None:
         raise _StoppedFirst(ended)
     return ended
@@ -210,4 +240,7 @@ def remembered(run: RunFacts, request: Request) -> Options:
     """The options that a run was begun with, under whatever is given now."""
     remembered = {name: value for name, value in run.args.items() if name not in NOT_REMEMBERED}
     remembered["out"] = run.out
+    changed = [one["choice"] for one in run.overrides if one.get("what") == Command.SET_RATE]
+    if changed:
+        remembered["rate"] = changed[-1]
     return resolve({**remembered, **request.flags}, request.environment, request.settings)

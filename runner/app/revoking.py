@@ -1,4 +1,4 @@
-"""Revoking through the API: portion by portion, each durable before it is posted, unanswered ones settled by reading.
+"""Revoking through the API: portion by portion, each durable before it is posted, unanswered ones asked for again.
 
 One revocation is under way at a time, so nothing is ever in flight twice. Only for the process that holds the lock of
 the run's campaign.
@@ -16,12 +16,13 @@ from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.revoking import Choice, OpenRevocation, RunCoupon
 from runner.adapters.ledger.runs import UNFINISHED, RunFacts
 from runner.app.conversation import Conversation
-from runner.app.place import Api, open_api
+from runner.app.place import Api, open_api, pace_of
 from runner.app.reading import ApiReader
 from runner.app.reconciling import Settling, rules_of
+from runner.core.classify import retry_after_seconds
 from runner.core.coupon_reads import CouponDetail, Unread, read_details, read_revocation
 from runner.core.model import Exchange
-from runner.core.pacing import Pace, reach_wait
+from runner.core.pacing import reach_wait
 from runner.core.series_settings import read_handling
 from runner.core.undoing import (
     MOST_AT_ONCE,
@@ -75,7 +76,7 @@ class Revoking:
         self._options = options
         self._clock = clock
         self._talk = conversation
-        self._pace = Pace(options.parsed_rate(loopback=api.loopback))
+        self._pace = pace_of(options, api, clock, conversation.note)
         # Whatever a server is still doing with a request is over a while after we gave it up.
         self._waits = Waits(answered=2 * options.timeout, settled=max(options.settle_after, 2 * options.timeout))
         self.account = Survey(run.name, run.campaign, run.org, run.state in UNFINISHED)
@@ -136,7 +137,7 @@ class Revoking:
     # ------------------------------------------------------------ revoking
 
     async def revoke_all(self, signals: Sequence[int]) -> None:
-        """Revoke what may be revoked, settle what was not answered, and ask again for what is left."""
+        """Revoke what may be revoked, and ask again for what was not answered, once nothing of it is under way."""
         async with open_api(self._options, self._api) as coupon_api:
             reader = ApiReader(coupon_api, self._pace, self._clock)
             began = self._clock.now()
@@ -145,9 +146,7 @@ class Revoking:
                 before = self.calls
                 await self._revoke_once(coupon_api, reader, signals)
                 if self.stop or signals or self.calls == before:
-                    break
-            if not signals and not self.stop:
-                await self._settle_open(coupon_api, reader, signals, until=began + self._options.settle_wait)
+                    break  # what is unanswered now stays in doubt: a read would not tell, only another answer
 
     async def _revoke_once(self, api: CouponApi, reader: ApiReader, signals: Sequence[int]) -> None:
         waiting: dict[int, list[RunCoupon]] = {}
@@ -204,8 +203,7 @@ class Revoking:
         seen = api.credentials_version()
         exchange = await api.revoke(request_id=begun.key, series=series, codes=[one.code or "" for one in coupons])
         if exchange.status == 429:
-            after = exchange.headers.get("retry-after", "")
-            self._pace.throttled(self._clock.now(), float(after) if after.isdecimal() else None)
+            self._pace.throttled(self._clock.now(), retry_after_seconds(exchange.headers))
         said = read_revocation(exchange)
         state, by_code = understand([one.code or "" for one in coupons], said)
         judged = {one.id: by_code[one.code or ""] for one in coupons}
@@ -246,7 +244,7 @@ class Revoking:
     # ------------------------------------------------------------ settling
 
     async def _settle_open(self, api: CouponApi, reader: ApiReader, signals: Sequence[int], *, until: float) -> None:
-        """Read the coupons of unanswered revocations, and again while waiting may settle more."""
+        """Read the coupons of unanswered revocations, until they may be asked for again or waiting takes too long."""
         while not signals and not self.stop:
             open_ones = revoking.open_revocations(self._ledger, self._run.id)
             wait = None

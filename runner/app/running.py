@@ -15,8 +15,11 @@ from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.recovery import recover_scope
 from runner.adapters.ledger.reports import RunReader
 from runner.adapters.ledger.runs import RunFacts, RunState, count_run, set_run_state
-from runner.adapters.report_files import WorkbookOptions, Written, write_reports
+from runner.adapters.report_files import WorkbookOptions, Written, prepare_folder, write_reports
+from runner.app.canary import Canary
+from runner.app.conversation import Conversation
 from runner.app.driving import drive
+from runner.app.guarding import End
 from runner.app.place import Api, code_table, owner_of_process
 from runner.core.codes import CodeTable
 from runner.core.totals import STOPS, principal_exit
@@ -59,19 +62,34 @@ class Ended:
 
 
 def execute(
-    ledger: LedgerFile, run: RunFacts, *, options: Options, api: Api, clock: Clock, progress: Progress
+    ledger: LedgerFile,
+    run: RunFacts,
+    *,
+    options: Options,
+    api: Api,
+    clock: Clock,
+    progress: Progress,
+    conversation: Conversation | None = None,
+    end: End | None = None,
 ) -> Ended:
     """Issue everything that is missing of a run, and account for it. The caller holds the campaign's lock.
 
     Returns when nothing is left to ask, a guard or a signal stopped it, or nothing more can be done; always with
-    reports.
+    reports. `conversation`: who is asked whether the run goes on after its canary. `end`: no call begins after it.
     """
+    prepare_folder(folder_of(run))
     set_run_state(ledger, run, RunState.RUNNING, at=clock.wall(), owner={**owner_of_process(), "since": clock.wall()})
     signals: list[int] = []
     counts = count_run(ledger, run.id)
     stop: Stop | None = None
     if counts.open_orders:
-        stop = drive(ledger, run, options=options, api=api, clock=clock, progress=progress, signals=signals)
+        if options.canary:
+            canary = Canary(ledger, run, options, api, clock, progress, conversation or Conversation())
+            stop, options = canary.send(signals, end)
+        if stop is None:
+            stop = drive(
+                ledger, run, options=options, api=api, clock=clock, progress=progress, signals=signals, end=end
+            )
     with _reports_first(signals):
         return finish(ledger, run, options=options, clock=clock, stop=stop, signals=signals)
 

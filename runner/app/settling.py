@@ -19,6 +19,7 @@ from runner.adapters.ledger.doubts import (
     find_call,
     record_finding,
     runs_of_call,
+    scopes_to_read_again,
 )
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.locks import ScopeLock
@@ -31,14 +32,23 @@ from runner.app.continuity import check_history
 from runner.app.conversation import Conversation, Request
 from runner.app.loading import override
 from runner.app.org_checks import check_same_org
-from runner.app.place import Api, api_of, code_table, open_api, open_ledger, open_org, owner_of_process, place_of
+from runner.app.place import (
+    Api,
+    api_of,
+    code_table,
+    open_api,
+    open_ledger,
+    open_org,
+    owner_of_process,
+    pace_of,
+    place_of,
+)
 from runner.app.reading import ApiReader
 from runner.app.reconciling import Settled, Settling, rules_of
 from runner.app.running import folder_of, workbooks_of
 from runner.core.coupon_reads import Unread
 from runner.core.model import CallState, CodeClass, Coupon, Outcome, Reason, Source
 from runner.core.model import Scope as Concerns
-from runner.core.pacing import Pace
 from runner.core.reconciling import Method, contradiction
 from runner.core.reporting import RESOLVE_COLUMNS
 from runner.core.wording import counted
@@ -114,7 +124,9 @@ def reconcile(name: str | None, request: Request, *, clock: Clock, conversation:
             recover_scope(ledger, run.scope_id)
             scopes, busy = [run.scope_id], list[str]()
         else:
-            scopes, busy = _locked(stack, ledger, org, doubtful_scopes(ledger, org.id), None, clock)
+            again = scopes_to_read_again(ledger, org.id, since=clock.wall() - options.settle_again)
+            concerned = {scope.id: scope for scope in (*again, *doubtful_scopes(ledger, org.id))}
+            scopes, busy = _locked(stack, ledger, org, list(concerned.values()), None, clock)
         for sentence in busy:
             conversation.note(sentence)
         settled = asyncio.run(_settle(ledger, scopes, api, options, clock, conversation.note, run=run, wait=True))
@@ -146,7 +158,7 @@ async def _settle(
 def _settling(
     ledger: LedgerFile, coupon_api: CouponApi, api: Api, options: Options, clock: Clock, note: Callable[[str], None]
 ) -> Settling:
-    pace = Pace(options.parsed_rate(loopback=api.loopback))
+    pace = pace_of(options, api, clock, note)
     url = "" if ledger.rehearsal else api.url
     return Settling(ledger, ApiReader(coupon_api, pace, clock), url=url, rules=rules_of(options), note=note)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from runner.adapters.hosts import check_url
 from runner.adapters.ledger.files import LedgerFile
-from runner.adapters.ledger.runs import newest_head
+from runner.adapters.ledger.runs import holds_link, newest_head
 from runner.adapters.ledger.scopes import create_org, find_org
 from runner.adapters.report_files import check_out_folder
 from runner.app.continuity import check_place
@@ -69,7 +70,9 @@ def init_org(request: Request, *, clock: Clock, conversation: Conversation) -> I
         ledger = LedgerFile.open(place.ledger, key_folder=place.keys)
         if find_org(ledger, name) is None:
             check_new_org(ledger, name, url, request.environment, options)
-            check_out_folder(options.out, scope_key(name), ledger.ledger_id, newest_head(ledger))
+            check_out_folder(
+                options.out, scope_key(name), ledger.ledger_id, newest_head(ledger), holds=partial(holds_link, ledger)
+            )
     values: dict[str, object] = {"api_url": url, "region": region, "ledger": options.ledger}
     values["allowed_hosts"] = list(options.allowed_hosts) or None
     values["rate"] = options.rate

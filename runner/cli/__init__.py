@@ -14,13 +14,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import typer
 
 from runner.adapters.terminal.endings import command_line, last_line, next_after_an_error
-from runner.cli import auditing, caring, commands, machine, settling, undoing
+from runner.cli import auditing, caring, commands, machine, settling, steering, templates, undoing
 from runner.cli.machine import learn_completion
 from runner.cli.printing import print_json
 from runner.cli.requests import app
@@ -29,7 +30,7 @@ from runner.core.totals import FATAL
 from runner.core.wording import closest
 from runner.errors import CouponRunnerError
 
-COMMANDS = (commands, machine, settling, auditing, undoing, caring)
+COMMANDS = (commands, steering, machine, settling, auditing, undoing, caring, templates)
 """Modules whose import adds their commands to the program."""
 
 _USAGE_PROBLEM: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -46,6 +47,8 @@ def main() -> None:
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command; every error ends as a sentence on stderr and an exit code."""
+    sys.stdout = sys.stdout or _nowhere()  # None where it was closed before we began
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a Windows console without UTF-8 must not end a run
@@ -56,7 +59,11 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         with _interruptible():
             result = parser_of(app)(words, prog_name="coupon-runner", standalone_mode=False)
-        return int(result) if isinstance(result, int) else 0
+        code = int(result) if isinstance(result, int) else 0
+        lost = _lost_output()
+        if lost is None or isinstance(lost, BrokenPipeError):  # who reads no further knows what was said
+            return code
+        return _say(code or FATAL, _not_printed(lost), command, words, "runs")
     except _Interrupted as stopped:
         return _interrupted(stopped.number, command, words)
     except CouponRunnerError as error:
@@ -75,10 +82,34 @@ def run_command(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _interrupted(signal.SIGINT, command, words)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _lost_output()
         return 141
     except Exception as error:  # noqa: BLE001 - a fault of ours must not end with 1, which says that some rows need a person
+        lost = _lost_output()
+        if lost is not None:
+            return _say(FATAL, _not_printed(lost), command, [], "runs")
         return _say(FATAL, _fault(error, verbose=_is_verbose(words)), command, words, "coupon-runner runs")
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _lost_output() -> OSError | None:
+    """Why what was printed cannot be written out, if so; then nothing is tried again, at the end either."""
+    try:
+        sys.stdout.flush()
+    except ValueError:  # closed
+        return None
+    except OSError as error:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
+
+
+def _not_printed(error: OSError) -> str:
+    return f"what was to be printed could not be written to stdout ({error.strerror}); the ledger holds what was done"
 
 
 def _with_suggestion(error: Exception, message: str, words: Sequence[str], commands: Iterable[str | None]) -> str:

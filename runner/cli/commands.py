@@ -12,7 +12,7 @@ import typer
 
 from runner import __version__
 from runner.adapters.clock import SystemClock
-from runner.adapters.report_files import Written
+from runner.adapters.report_files import ERASED, Written
 from runner.adapters.sheets import EmptyTable
 from runner.adapters.terminal.endings import command_line, last_line
 from runner.adapters.terminal.screens import width_of
@@ -27,12 +27,16 @@ from runner.app.place import REHEARSAL, code_table
 from runner.app.resuming import abandon_run, resume_run
 from runner.app.running import Ended
 from runner.app.setup import init_org
+from runner.app.steering import unpause
 from runner.cli import flags as f
 from runner.cli.conversation import TerminalConversation, plan_document
 from runner.cli.following import follow_run
 from runner.cli.printing import print_json, print_text
 from runner.cli.requests import app, lasting_flags, layers_of, request_of, say_if_behind, talk_of
+from runner.cli.steering import end_steered
 from runner.cli.variables import from_environment
+from runner.core.checking import MaxRejected
+from runner.core.face_value import values_of_run
 from runner.core.series_list import names_of_record
 from runner.core.totals import GUARD
 from runner.core.wording import counted
@@ -67,6 +71,7 @@ def _end(ended: Ended, request: Request, talk: TerminalConversation, *, began: f
             seconds=time.monotonic() - began,
             codes=code_table(request.options),
             series_names=names_of_record(ended.run.args.get("series_list")),
+            values=values_of_run(ended.run.args),
         )
     options = lasting_flags(request)
     if ended.run.name.startswith(REHEARSAL):
@@ -74,6 +79,8 @@ def _end(ended: Ended, request: Request, talk: TerminalConversation, *, began: f
     if ended.exit_code == GUARD and "--max-coupons" in why:
         sums = written.totals.coupons  # the cap is remembered: without a higher one the run would stop there again
         options += ["--max-coupons", str(sums.issued - sums.before + sums.in_doubt + sums.missing)]
+    if ended.exit_code == GUARD and ended.stop is not None:
+        options += ended.stop.go_on
     line = last_line(
         ended.exit_code,
         why=why,
@@ -103,26 +110,36 @@ def _end_plan(planned: Planned, request: Request, what: list[str]) -> int:
         raise InputRefused("No row of the input is valid. Correct the rows and plan again.", details=document)
     if not document:
         sys.stdout.write(f"{planned.code}\n")
+    if request.options.max_rejected is not None:
+        limit = MaxRejected.of(request.options.max_rejected)
+        if limit.is_exceeded(plan.rejected, plan.rows):
+            raise InputRefused(f"{limit.sentence(plan.rejected, plan.rows)}.", details=document)
     if plan.overlaps and request.options.overlap == "refuse":
         raise InputRefused(
             "Customers hold the same series from another campaign (listed above), and --overlap refuse is set.",
             details=document,
         )
-    code = 1 if plan.rejected else 0
+    back = sum(one.orders for one in plan.held_back) if not planned.preflight.ignored else 0
+    code = 1 if plan.rejected or back else 0
     words = ["run", *what]
     for name, value in {**request.flags, **planned.intake.asked}.items():
-        if name in ("yes", "json", "fresh", "progress", "plan"):
+        if name in ("yes", "json", "fresh", "progress", "plan", "probe"):
             continue
         flag = f"--{name.replace('_', '-')}"
         if value is True:
             words.append(flag)
         elif name == "map":
-            words += [word for pair in value for word in (flag, pair)]
+            pairs = value.splitlines() if isinstance(value, str) else value  # asked, or given
+            words += [word for pair in pairs for word in (flag, pair)]
         elif value is not False:
             words += [flag, str(value)]
+        elif name == "metadata":
+            words.append("--no-metadata")
     why = f"{counted(plan.missing, 'coupon')} would be issued"
-    if code:
+    if plan.rejected:
         why = f"{plan.rejected:,} of {counted(plan.rows, 'row')} {'is' if plan.rejected == 1 else 'are'} rejected"
+    if back:
+        why += f"; {counted(back, 'order')} cannot succeed and would be held back"
     following = command_line(*words, "--plan", planned.code)
     if document:
         print_json({**document, "error": None, "exit_code": code, "next": following})
@@ -142,20 +159,37 @@ def run(
     series_file: f.SeriesFile = None,
     sheet: f.Sheet = None,
     hidden: f.Hidden = None,
+    encoding: f.Encoding = None,
     count: f.Count = None,
     map: f.Map = None,  # noqa: A002 - the flag's name
     identify_by: f.IdentifyBy = None,
     region: f.Region = None,
+    phone_format: f.PhoneFormat = None,
+    max_per_row: f.MaxPerRow = None,
+    short_ids: f.ShortIds = None,
     duplicates: f.DuplicatesFlag = None,
     overlap: f.OverlapFlag = None,
     unfinished: f.Unfinished = None,
     reissue_revoked: f.ReissueRevoked = None,
+    ignore_preflight: f.IgnorePreflight = None,
+    messages_ok: f.MessagesOk = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="the same as `plan`")] = False,
     plan: f.PlanCode = None,
     yes: f.Yes = None,
+    max_rejected: f.MaxRejected = None,
+    probe: f.Probe = None,
     max_coupons: f.MaxCoupons = None,
+    max_per_customer: f.MaxPerCustomer = None,
+    max_value: f.MaxValue = None,
+    max_errors: f.MaxErrors = None,
+    max_in_doubt: f.MaxInDoubt = None,
+    deadline: f.Deadline = None,
+    between: f.Between = None,
+    timezone: f.Timezone = None,
+    canary: f.Canary = None,
     limit: f.Limit = None,
     rate: f.RateFlag = None,
+    leave: f.Leave = None,
     concurrency: f.Concurrency = None,
     sandbox: f.Sandbox = None,
     fresh: f.Fresh = None,
@@ -223,17 +257,34 @@ def plan(
     series_file: f.SeriesFile = None,
     sheet: f.Sheet = None,
     hidden: f.Hidden = None,
+    encoding: f.Encoding = None,
     count: f.Count = None,
     map: f.Map = None,  # noqa: A002 - the flag's name
     identify_by: f.IdentifyBy = None,
     region: f.Region = None,
+    phone_format: f.PhoneFormat = None,
+    max_per_row: f.MaxPerRow = None,
+    short_ids: f.ShortIds = None,
     duplicates: f.DuplicatesFlag = None,
     overlap: f.OverlapFlag = None,
     unfinished: f.Unfinished = None,
     reissue_revoked: f.ReissueRevoked = None,
+    ignore_preflight: f.IgnorePreflight = None,
+    messages_ok: f.MessagesOk = None,
+    max_rejected: f.MaxRejected = None,
+    probe: f.Probe = None,
     max_coupons: f.MaxCoupons = None,
+    max_per_customer: f.MaxPerCustomer = None,
+    max_value: f.MaxValue = None,
+    max_errors: f.MaxErrors = None,
+    max_in_doubt: f.MaxInDoubt = None,
+    deadline: f.Deadline = None,
+    between: f.Between = None,
+    timezone: f.Timezone = None,
+    canary: f.Canary = None,
     limit: f.Limit = None,
     rate: f.RateFlag = None,
+    leave: f.Leave = None,
     concurrency: f.Concurrency = None,
     sandbox: f.Sandbox = None,
     fresh: f.Fresh = None,
@@ -342,8 +393,17 @@ def resume(
     org: f.Org = None,
     yes: f.YesResume = None,
     max_coupons: f.MaxCoupons = None,
+    max_per_customer: f.MaxPerCustomer = None,
+    max_value: f.MaxValue = None,
+    max_errors: f.MaxErrors = None,
+    max_in_doubt: f.MaxInDoubt = None,
+    deadline: f.Deadline = None,
+    between: f.Between = None,
+    timezone: f.Timezone = None,
+    canary: f.Canary = None,
     limit: f.Limit = None,
     rate: f.RateFlag = None,
+    leave: f.Leave = None,
     concurrency: f.Concurrency = None,
     sandbox: f.Sandbox = None,
     sandbox_config: f.SandboxConfig = None,
@@ -364,13 +424,15 @@ def resume(
     verbose: f.Verbose = 0,
     quiet: f.Quiet = False,
 ) -> int:
-    """Go on with an unfinished run, without its file.
+    """Go on with an unfinished run, without its file; a live one that was paused goes on in its own process.
 
     Example: coupon-runner resume 20261123T031500Z-birthday-4f9a1c
     """
     request = request_of(locals())
     began = time.monotonic()
     talk = talk_of(request, quiet=quiet, verbose=verbose)
+    if (steered := unpause(run, request, clock=SystemClock())) is not None:
+        return end_steered(steered, request)
     ended = resume_run(run, request, clock=SystemClock(), conversation=talk)
     return _end(ended, request, talk, began=began, quiet=quiet)
 
@@ -407,6 +469,9 @@ def report(
     sandbox: f.Sandbox = None,
     out: f.Out = None,
     reports: f.Reports = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="also reports that still hold what was erased from the ledger since")
+    ] = False,
     ledger: f.Ledger = None,
     settings: f.Settings = None,
     json_output: f.Json = None,
@@ -416,9 +481,12 @@ def report(
     Example: coupon-runner report 20261123T031500Z-birthday-4f9a1c
     """
     request = request_of(locals())
-    name, written = rewrite_reports(run, request, clock=SystemClock())
+    name, written = rewrite_reports(run, request, clock=SystemClock(), over_fuller=replace)
     _print_paths(written, as_json=request.options.json_output)
-    sys.stderr.write(last_line(0, why=f"the reports of {name} are written, revision {written.revision}") + "\n")
+    why = f"the reports of {name} are written, revision {written.revision}"
+    if written.folder.name.endswith(ERASED):
+        why += f", to {written.folder}: those that were there still hold what was erased since (--replace)"
+    sys.stderr.write(last_line(0, why=why) + "\n")
     return 0
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,15 +14,20 @@ from rich.console import Console
 from runner.adapters.ledger.runs import RunCounts, RunFacts
 from runner.adapters.profiling import ColumnProfile
 from runner.adapters.terminal.asking import ask, confirm, is_terminal
+from runner.adapters.terminal.bar import BarProgress
 from runner.adapters.terminal.plan_view import ColumnSeen, SeriesSeen, plan_json, show_plan
 from runner.adapters.terminal.progress import progress_for
 from runner.adapters.terminal.screens import screen_for
-from runner.adapters.terminal.texts import stamp
+from runner.adapters.terminal.texts import minute, stamp
+from runner.app.checking import check_document
 from runner.app.conversation import Conversation, Planned
+from runner.app.guarding import end_of
 from runner.app.place import Place
 from runner.core.codes import CodeTable
-from runner.core.pacing import parse_rate
-from runner.core.wording import counted, duration
+from runner.core.forecast import Forecast, forecast
+from runner.core.probing import say
+from runner.core.wording import counted
+from runner.errors import NotNow
 from runner.ports import Progress
 from runner.settings import Options
 
@@ -36,11 +41,20 @@ class TerminalConversation(Conversation):
         self._codes = codes
         self._quiet = quiet
         self.console: Console = screen_for(sys.stderr)
+        self._bar: BarProgress | None = None
 
     def show_plan(self, planned: Planned) -> None:
         """Show what a run would do."""
         if not self._quiet:
-            show_plan(planned.plan, console=self.console, **plan_words(planned))  # type: ignore[arg-type]
+            check = planned.check
+            show_plan(
+                planned.plan,
+                console=self.console,
+                kinds=check.kinds,
+                report=[str(path) for path in check.report],
+                probe=say(check.probe, file_names(planned)) if check.probe is not None else (),
+                **plan_words(planned),  # type: ignore[arg-type]
+            )
             for note in planned.intake.notes:
                 self.note(note)
 
@@ -69,11 +83,16 @@ class TerminalConversation(Conversation):
     def note(self, sentence: str) -> None:
         """Say something worth a line."""
         if not self._quiet:
-            self.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+            with self._aside():
+                self.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def confirm(self, question: str) -> bool:
         """Yes or no, with no as the default."""
-        return confirm(question)
+        with self._aside():
+            return confirm(question)
+
+    def _aside(self) -> AbstractContextManager[None]:
+        return self._bar.aside() if self._bar is not None else nullcontext()
 
     def choose(self, question: str, suggestion: str) -> str:
         """A word; Enter takes the suggestion."""
@@ -84,7 +103,11 @@ class TerminalConversation(Conversation):
         """Show a run while it is live."""
         mode = "none" if self._quiet else self._options.progress
         with progress_for(mode, stream=sys.stderr, is_terminal=sys.stderr.isatty(), codes=self._codes) as progress:
-            yield progress
+            self._bar = progress if isinstance(progress, BarProgress) else None
+            try:
+                yield progress
+            finally:
+                self._bar = None
 
 
 def columns_seen(understood: Sequence[tuple[str, Sequence[ColumnProfile]]]) -> list[ColumnSeen]:
@@ -105,14 +128,10 @@ def columns_seen(understood: Sequence[tuple[str, Sequence[ColumnProfile]]]) -> l
 
 def plan_words(planned: Planned) -> dict[str, object]:
     """What the views need to know of a plan beside its counts."""
-    plan = planned.plan
-    rate = parse_rate(planned.rate) if planned.rate is not None else None
+    ahead = forecast_of(planned, time.time())
     until = ""
-    if rate is not None and plan.calls:
-        seconds = plan.calls * rate.window_seconds / rate.calls
-        if seconds >= 60:
-            end = datetime.fromtimestamp(time.time() + seconds).astimezone()
-            until = f"{end:%Y-%m-%d %H:%M %Z} (about {duration(seconds)})"
+    if ahead.seconds is not None and ahead.seconds >= 60:
+        until = minute(time.time() + ahead.seconds)
     unfinished = ""
     if planned.unfinished is not None:
         unfinished = f"the unfinished run {planned.unfinished.name} comes first: its rest is issued before this file"
@@ -120,28 +139,52 @@ def plan_words(planned: Planned) -> dict[str, object]:
         "campaign": planned.intake.campaign,
         "org": planned.org.name,
         "rehearsal": planned.rehearsal,
-        "files": [str(file["name"]) for file in planned.intake.files],
+        "files": file_names(planned),
         "columns": columns_seen(planned.intake.understood),
         "rate": planned.rate or "",
+        "pace_advice": planned.pace_advice,
         "until": until,
+        "ahead": ahead,
         "unfinished": unfinished,
         "cap": planned.cap,
         "first": planned.intake.first,
         "listed_series": series_seen(planned),
+        "findings": planned.preflight,
     }
+
+
+def forecast_of(planned: Planned, now: float) -> Forecast:
+    """When a run that begins now would end."""
+    try:
+        end = end_of(planned.options, now)
+    except NotNow:
+        end = None
+    return forecast(replace(planned.ahead, open_seconds=end.at - now if end is not None else None))
 
 
 def series_seen(planned: Planned) -> dict[int, SeriesSeen]:
-    """What the list of series says, by id."""
-    listed = planned.intake.listed
-    if listed is None:
-        return {}
-    return {
-        entry.id: SeriesSeen(entry.name, entry.value, entry.max_total, planned.short.get(entry.id, 0))
-        for entry in listed.series.entries
-    }
+    """What the list of series says, and the API of what the list leaves open, by id."""
+    listed, told = planned.intake.listed, planned.preflight
+    seen = {number: SeriesSeen(value=one.money, percent=one.percentage) for number, one in told.settings.items()}
+    for entry in listed.series.entries if listed is not None else ():
+        api = seen.get(entry.id, SeriesSeen())
+        value = entry.value if entry.value is not None else api.value
+        percent = api.percent if value is None else None
+        short = planned.short.get(entry.id, 0)
+        seen[entry.id] = SeriesSeen(entry.name, value, entry.max_total, short, percent)
+    return seen
 
 
 def plan_document(planned: Planned) -> dict[str, object]:
     """A plan as JSON data."""
-    return {"plan_code": planned.code, **plan_json(planned.plan, **plan_words(planned))}  # type: ignore[arg-type]
+    reasons = {one.text: one.rows for one in planned.check.kinds}
+    return {
+        "plan_code": planned.code,
+        **plan_json(planned.plan, reasons=reasons, **plan_words(planned)),  # type: ignore[arg-type]
+        **check_document(planned.check, planned.plan, file_names(planned)),
+    }
+
+
+def file_names(planned: Planned) -> list[str]:
+    """The names of the files in the order of `Place.file`."""
+    return [str(file["name"]) for file in planned.intake.files]

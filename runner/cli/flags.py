@@ -23,6 +23,9 @@ Hidden = Annotated[
     str | None,
     typer.Option(metavar="include|exclude", help="hidden rows, columns and sheets: read them too, or leave them out"),
 ]
+Encoding = Annotated[
+    str | None, typer.Option(metavar="NAME", help="encoding of text files, where it is not certain, e.g. windows-1250")
+]
 Count = Annotated[int | None, typer.Option(help="coupons per row and series without a count (default 1)")]
 Map = Annotated[
     list[str] | None,
@@ -32,6 +35,15 @@ IdentifyBy = Annotated[
     str | None, typer.Option(metavar="KIND[,KIND]", help="the identifier that is sent: mobile, email or externalId")
 ]
 Region = Annotated[str | None, typer.Option(help="country of mobiles written without country code, e.g. IN")]
+PhoneFormat = Annotated[
+    str | None,
+    typer.Option(metavar="international|national", help="plain digits of mobiles have their country code, or lack it"),
+]
+MaxPerRow = Annotated[int | None, typer.Option(help="the largest count that a row may ask for (default 10000)")]
+ShortIds = Annotated[
+    str | None,
+    typer.Option(metavar="refuse|accept", help="external ids shorter than the others, as lost zeros leave them"),
+]
 DuplicatesFlag = Annotated[
     str | None,
     typer.Option("--duplicates", metavar="agree|add", help="same customer and series twice: must agree, or add up"),
@@ -52,8 +64,47 @@ Limit = Annotated[int | None, typer.Option(help="at most N orders now, the rest 
 RateFlag = Annotated[
     str | None, typer.Option("--rate", metavar="N/s|m|h", help="pace of all calls (default 100/m; none on loopback)")
 ]
+Leave = Annotated[
+    str | None, typer.Option(metavar="SHARE%", help="share of --rate that stays for whoever else uses the key")
+]
 Concurrency = Annotated[int | None, typer.Option(help="calls in flight at most (default 16)")]
 MaxCoupons = Annotated[int | None, typer.Option(help="cap: this run and its resumes never issue more (exit 4)")]
+MaxPerCustomer = Annotated[
+    int | None, typer.Option(help="at most N coupons of this campaign for a customer, over all series (exit 4)")
+]
+MaxValue = Annotated[
+    str | None, typer.Option(metavar="MONEY", help="cap on what the coupons are worth, by the series' values (exit 4)")
+]
+MaxErrors = Annotated[
+    str | None,
+    typer.Option(metavar="N|N%", help="stop when more answers refuse for good (exit 4; default 20% once 50 came)"),
+]
+MaxInDoubt = Annotated[
+    str | None,
+    typer.Option(metavar="N|N%", help="lost answers in a row, or of all: pause, settle, probe (default 20,1%)"),
+]
+Deadline = Annotated[
+    str | None, typer.Option(metavar="3h|HH:MM", help="begin no call after it; the rest later (exit 75)")
+]
+Between = Annotated[
+    str | None, typer.Option(metavar="HH:MM-HH:MM", help="calls within these hours of --timezone only (exit 75)")
+]
+Timezone = Annotated[str | None, typer.Option(metavar="ZONE", help="of --between and --deadline, e.g. Asia/Kolkata")]
+Canary = Annotated[
+    int | None, typer.Option(metavar="N", help="first N orders alone, read back and compared; then the rest (exit 4)")
+]
+MaxRejected = Annotated[
+    str | None,
+    typer.Option(
+        "--max-rejected",
+        metavar="N|N%",
+        help="more rejected rows refuse the input (exit 3; default 10% where nobody is at the terminal)",
+    ),
+]
+Probe = Annotated[
+    bool | None,
+    typer.Option("--probe/--no-probe", help="a plan looks up 20 customers spread over the input (default yes)"),
+]
 ApiUrl = Annotated[str | None, typer.Option(help="address of the API, e.g. https://eu.api.capillarytech.com")]
 Sandbox = Annotated[
     bool | None,
@@ -80,6 +131,14 @@ PrintConfig = Annotated[
 ReissueRevoked = Annotated[
     bool | None,
     typer.Option("--reissue-revoked", help="coupons revoked since count as issued no more: ask for them again"),
+]
+IgnorePreflight = Annotated[
+    bool | None,
+    typer.Option("--ignore-preflight", help="send also what the settings of the series say cannot succeed"),
+]
+MessagesOk = Annotated[
+    bool | None,
+    typer.Option("--messages-ok", help="series may send their messages at any hour while nobody is at the terminal"),
 ]
 SameOrg = Annotated[
     bool | None, typer.Option("--same-org", help="the address or credentials changed, the customers did not")
@@ -140,7 +199,10 @@ Date = Annotated[
     typer.Option("--date", metavar="YYYY-MM-DD", help="with --job: repeat that date (default: the last due)"),
 ]
 Files = Annotated[
-    list[Path] | None, typer.Argument(metavar="FILE…", help="Excel workbooks (.xlsx) and CSV files", show_default=False)
+    list[Path] | None,
+    typer.Argument(
+        metavar="FILE…", help="workbooks (.xlsx .xlsm .xls .ods) and CSV, zip or gz; - for stdin", show_default=False
+    ),
 ]
 Follow = Annotated[
     bool, typer.Option("--follow", "-f", help="show it again and again until it ends; Ctrl-C leaves, the run goes on")

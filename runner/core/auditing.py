@@ -6,14 +6,16 @@ that a table which was edited by hand cannot agree with itself. Memory: the call
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from runner.core.merging import SURPLUS
+from runner.core.merging import INTERRUPTED, SURPLUS
 from runner.core.model import CallState, Source
 from runner.core.orders import ALLOWED, ALLOWED_BY_READ
+from runner.core.preflight import HELD_BACK
 
 DETAILS = 20
 """Findings of one check that are told one by one; the others are counted."""
@@ -72,7 +74,7 @@ class CallPlace(NamedTuple):
 
 
 class CallSoFar(NamedTuple):
-    """A call as the events told it until now."""
+    """A call as the events told it until now. `flags`: a JSON list in order, None when there is none."""
 
     key: str
     run: int
@@ -80,23 +82,35 @@ class CallSoFar(NamedTuple):
     state: str
     known: int
     held: int
+    http: int | None = None
+    code: str | None = None
+    request_id: str | None = None
+    flags: str | None = None
 
 
 class CouponTold(NamedTuple):
-    """A coupon that an event recorded for a call: its keyed hash, in hexadecimal, and what it counted as."""
+    """A coupon that an event recorded for a call: its keyed hash, in hexadecimal, and what it counted as.
+
+    `code`: the keyed hash of its code, where it has an id beside it and the event tells it.
+    """
 
     call: CallPlace
     digest: str
     state: str
+    code: str | None = None
 
 
 class Changed(NamedTuple):
-    """A recorded coupon that came to another state later: revoked, redeemed, replaced."""
+    """A recorded coupon that came to another state later: revoked, redeemed, replaced.
+
+    `named`: its digest from then on, once its id became known; "" when that stays.
+    """
 
     call: CallPlace
     digest: str
     before: str
     state: str
+    named: str = ""
 
 
 class Loaded(NamedTuple):
@@ -140,6 +154,15 @@ class Replay:
         self.merged: dict[int, int] = {}
         self.merges: list[MergedOrder] = []
         self.closings: list[tuple[int, int, str]] = []
+        self.names: list[tuple[int, int, str]] = []
+        self.evidence: list[tuple[int, int, str]] = []
+        self.revoking: list[tuple[str, int, int, str]] = []
+        self.fates: list[tuple[str, int, int, str, str]] = []
+        self.exit_codes: dict[int, Sequence[int] | None] = {}
+        self.inputs: dict[int, str] = {}
+        self.orgs: dict[int, Mapping[str, Any]] = {}
+        self.nonce: str | None = None
+        self.complete = False
         self.revocations: dict[str, str] = {}
         self.forgotten: set[int] = set()
         self.made: dict[int, int] = {}
@@ -159,8 +182,8 @@ class Replay:
         """A page is done and was kept elsewhere: only what is in flight stays at hand."""
         self.calls = {place: self.calls[place] for place in self._in_flight.values()}
         self.coupons.clear()
-        self.changed.clear()
-        self.closings.clear()
+        for told in (self.changed, self.closings, self.names, self.evidence, self.revoking, self.fates):
+            told.clear()
 
     def apply(self, seq: int, run: int | None, body: Mapping[str, Any]) -> None:
         """Add one event. What it cannot have meant is told in `problems`."""
@@ -170,7 +193,10 @@ class Replay:
             self.overrides[run] = body["overrides"]
         if "state" in body:
             for of in body.get("runs", () if run is None else (run,)):
-                self.states[of] = (body["state"], body.get("exit_code"))
+                before = self.states.get(of, ("", None))
+                self.states[of] = (body["state"], body.get("exit_code", before[1]))
+                if "exit_codes" in body:
+                    self.exit_codes[of] = body["exit_codes"]
         if "url" in body and "scope" in body:
             self.scopes[body["scope"]] = body
         source = Source(body.get("by", Source.ANSWER))
@@ -183,26 +209,41 @@ class Replay:
         for series_run, series, state, code in body.get("series", ()):
             self.series[series_run, series] = (state, code)
         for key in body.get("interrupted", ()):
-            self._interrupt(seq, key)
+            self._interrupt(seq, key, body.get("method", INTERRUPTED))
         for call in body.get("begin", ()):
             self._begin(seq, call)
             if "method" in body:  # found by a recovery: the calls before it may be lost
                 self.recovered.add(call[1])
         for order, number, digest, before, after in body.get("coupons", ()):
             self.changed.append(Changed(CallPlace(order, number), digest, before, after))
+        for order, number, digest, state, named in body.get("named", ()):
+            self.changed.append(Changed(CallPlace(order, number), digest, state, state, named))
         self._apply_rare(body)
 
     def _apply_rare(self, body: Mapping[str, Any]) -> None:
-        """What undo, forget and recover tell."""
+        """What names, evidence, undo, forget, recover and the setting up tell."""
+        self.names += [(org, person, digests) for org, person, digests in body.get("names", ())]
+        self.evidence += [(order, number, digest) for order, number, digest in body.get("evidence", ())]
+        if "created" in body:
+            self.complete = "nonce" in body
+        self.nonce = body.get("nonce", self.nonce)
+        if "org" in body and "org_name" in body:
+            self.orgs[body["org"]] = body
         if "revoking" in body:
-            self.revocations[body["revoking"][0]] = "sending"
+            key, _, coupons = body["revoking"]
+            self.revocations[key] = "sending"
+            self.revoking += [(key, order, number, digest) for order, number, digest in coupons]
         if "revocation" in body:
-            self.revocations[body["revocation"][0]] = body["revocation"][2]
+            key, _, state = body["revocation"]
+            self.revocations[key] = state
+            self.fates += [(key, *told) for told in body.get("fates", ())]
         for key in body.get("revocations_interrupted", ()):
             self.revocations[key] = "in_doubt"
         self.forgotten.update(body.get("forget", {}).get("persons", ()))
         if "order" in body and "target" in body:
             self.made[body["order"]] = body["target"]
+            if "into" in body:
+                self.merged[body["order"]] = body["into"]
         self.lost.update(body.get("recovered", {}).get("lost", ()))
 
     def _begin(self, seq: int, call: Sequence[Any]) -> None:
@@ -226,23 +267,30 @@ class Replay:
         if CallState(state) not in allowed.get(CallState(so_far.state), frozenset()):
             self.problems.add(f"event {seq} turns call {key} from “{so_far.state}” to “{state}”, which nothing may do")
         self.settled += so_far.state == CallState.SENDING
-        self.calls[place] = so_far._replace(state=state, held=held, known=so_far.known + new)
+        self.calls[place] = so_far._replace(
+            state=state, held=held, known=so_far.known + new, http=call[6], code=call[7], request_id=call[12],
+            flags=_with_flags(so_far.flags, call[11]),
+        )  # fmt: skip
         self._in_flight.pop(key, None)
-        self.coupons += [CouponTold(place, digest, what) for digest, what in call[13]]
+        self.coupons += [CouponTold(place, *told) for told in call[13]]
         if call[7] == "resent":
             self.closings.append((so_far.run, self.merged.get(order, order), "resent"))
 
-    def _interrupt(self, seq: int, key: str) -> None:
+    def _interrupt(self, seq: int, key: str, code: str) -> None:
         place = self._in_flight.pop(key, None)
         if place is None:
             self.problems.add(f"event {seq} puts call {key} in doubt, which was not under way")
             return
         self.settled += 1
-        self.calls[place] = self.calls[place]._replace(state=CallState.IN_DOUBT)
+        self.calls[place] = self.calls[place]._replace(state=CallState.IN_DOUBT, code=code)
 
     def _merge(self, seq: int, merge: Sequence[Any]) -> None:
-        older, younger, orders = merge
+        older, younger, orders, *forgotten = merge
         self.persons[younger] = older
+        if younger in self.forgotten:  # whoever was forgotten under one name is forgotten under all
+            self.forgotten.add(older)
+        if forgotten:
+            self.forgotten.update((older, younger))
         for survivor, other, target, _, _, code in orders:
             self.merged = {one: survivor if at == other else at for one, at in self.merged.items()}
             self.merged[other] = survivor
@@ -251,8 +299,19 @@ class Replay:
     def _load(self, seq: int, run: int, load: Mapping[str, Any]) -> None:
         lines = load.get("lines")
         self.states[run] = ("ready", None)
+        if "input" in load:
+            self.inputs[run] = load["input"]
+        for first, last in load.get("held_back", ()):
+            self.closings += [(run, order, HELD_BACK) for order in range(first, last + 1)]
         if lines is None:
             self.loads[run] = Loaded(seq, run, 0, 0, 0, 0, None)
             return
         digests = tuple(lines["digests"])
         self.loads[run] = Loaded(seq, run, load["rows"], load["rejected"], lines["first"], lines["last"], digests)
+
+
+def _with_flags(before: str | None, more: Sequence[str] | None) -> str | None:
+    """Surprises stay, whatever comes later: a JSON list in order, as the ledger keeps it."""
+    if not more:
+        return before
+    return json.dumps(sorted({*json.loads(before or "[]"), *more}), separators=(",", ":"))

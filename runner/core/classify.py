@@ -42,7 +42,7 @@ def classify(exchange: Exchange, *, asked: int, table: CodeTable) -> Outcome:
         return Outcome(state=CallState.NEVER_LEFT, reason=reason, status=status)
     answer = None if status is None else read_answer(exchange.body, headers)
     request_id = (headers.get("x-cap-request-id") or "")[:200]
-    retry_after = _retry_after(headers)
+    retry_after = retry_after_seconds(headers)
     if status is None or answer is None:
         reason = _without_body(exchange, table)
         unknown = reason.klass is CodeClass.UNKNOWN
@@ -227,7 +227,7 @@ def _flags(answer: Answer, asked: int) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """Seconds by `Retry-After`: a number, or a date against the answer's own `Date` (no clock here: else ignored)."""
     written = headers.get("retry-after")
     if written is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -53,24 +53,52 @@ SYNONYMS: Mapping[Role, tuple[str, ...]] = MappingProxyType(
             *("ph", "ph no", "ph number", "telephone", "telephone no", "telephone number", "tel", "tel no", "cell"),
             *("cell no", "cell number", "cell phone", "cell phone no", "cell phone number", "handphone", "msisdn"),
             *("contact no", "contact number", "customer mobile", "customer mobile no", "customer mobile number"),
-            *("customer phone", "customer phone no", "customer phone number", "id mobile"),
+            *("customer phone", "customer phone no", "customer phone number", "id mobile", "mobile id", "whatsapp"),
+            *("whatsapp no", "whatsapp number", "m no", "mob number", "registered mobile", "registered mobile no"),
+            *("handy", "handynummer", "mobilnummer", "mobiltelefon", "telefon", "telefonnummer", "rufnummer"),
+            *("téléphone", "portable", "numéro de téléphone", "numéro de portable", "tél", "teléfono", "móvil"),
+            *("celular", "número de teléfono", "número de celular", "telefone", "telemóvel", "número de telefone"),
+            *("cellulare", "telefono", "numero di telefono", "nomor hp", "no hp", "nomor telepon", "nomor ponsel"),
+            *("telefon bimbit", "cep telefonu", "telefon numaras\u0131", "số điện thoại", "телефон", "мобильный"),
+            *("номер телефона", "मोबाइल", "मोबाइल नंबर", "फ़ोन", "फोन नंबर", "الجوال", "رقم الجوال", "الهاتف"),
+            *(
+                "رقم الهاتف",
+                "เบอร์โทร",
+                "เบอร์มือถือ",
+                "手机",
+                "手机号",
+                "手机号码",
+                "电话",
+                "電話番号",
+                "携帯電話",
+                "携帯番号",
+            ),
         ),
         Role.EMAIL: (
             *("email", "emails", "email id", "email ids", "email address", "email addr", "mail", "mail id"),
             *("mail address", "customer email", "customer email id", "customer email address", "id email"),
+            *("e mail adresse", "mailadresse", "courriel", "adresse e mail", "adresse email", "correo"),
+            *("correo electrónico", "dirección de correo", "endereço de email", "indirizzo email", "alamat email"),
+            *("surel", "emel", "e posta", "e posta adresi", "почта", "эл почта", "электронная почта", "ईमेल"),
+            *("البريد الإلكتروني", "อีเมล", "邮箱", "电子邮件", "電子郵件", "メール", "メールアドレス"),
         ),
         Role.EXTERNAL_ID: (
             *("external id", "external ids", "externalid", "ext id", "external customer id", "external cust id"),
             *("ext customer id", "ext cust id", "customer external id", "cust external id", "external identifier"),
-            *("id external",),
+            *("id external", "externe id", "identifiant externe", "id externo", "identificador externo", "id esterno"),
         ),
         Role.SERIES: (
             *("series", "series id", "series ids", "series no", "series number", "coupon series", "coupon series id"),
             *("coupon series ids", "coupon series no", "coupon series number", "id series"),
+            *("serie", "série", "coupon serie", "gutscheinserie", "serie de cupones", "série de coupons", "seri kupon"),
+            *("серия", "серия купонов", "सीरीज़", "券系列"),
         ),
         Role.COUNT: (
             *("count", "qty", "quantity", "coupons", "coupon count", "coupons count", "coupon qty", "coupon quantity"),
             *("no of coupons", "number of coupons", "num of coupons", "num coupons", "nos", "how many"),
+            *("anzahl", "menge", "stückzahl", "quantité", "qté", "nombre", "cantidad", "quantidade", "quantità"),
+            *("jumlah", "adet", "số lượng", "количество", "кол во", "संख्या", "मात्रा", "العدد", "الكمية"),
+            *("จำนวน", "数量", "枚数", "張數"),
         ),
         Role.REF: (),
     }
@@ -87,19 +115,46 @@ ASKED_ABOUT = (
     "loyalty id",
     "card no",
     "card number",
+    "client id",
+    "userid",
+    "customer no",
+    "customer number",
+    "customer code",
+    "kundennummer",
+    "id cliente",
+    "código de cliente",
 )
 """Headings that may or may not be an externalId: a person says so with `--map`, nobody assumes it."""
 
 
 def squeeze(heading: str) -> str:
-    """A heading as it compares: letters and digits only, whatever their case."""
-    return "".join(sign for sign in unicodedata.normalize("NFKC", heading).casefold() if sign.isalnum())
+    """A heading as it compares: letters and digits only, whatever their case and accents."""
+    if heading.isascii():
+        return "".join(filter(str.isalnum, heading)).casefold()
+    signs = unicodedata.normalize("NFKD", heading).casefold()
+    kept = (sign for sign in signs if sign.isalnum() or (unicodedata.combining(sign) == 0 and _is_vowel_sign(sign)))
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _is_vowel_sign(sign: str) -> bool:
+    """A mark that is a letter of its script and no accent: of Hindi, Thai, Tamil …"""
+    return unicodedata.category(sign) in ("Mc", "Mn")
 
 
 _ROLES = {squeeze(word): role for role, words in SYNONYMS.items() for word in words}
+_EXACT: dict[str, Role] = {squeeze(role): role for role in MAPPABLE}
 _UNCERTAIN = frozenset(map(squeeze, ASKED_ABOUT))
 _MAP_WORDS = {squeeze(role): role for role in MAPPABLE} | {"series": Role.SERIES}
 _ADDED = frozenset(ADDED_COLUMNS)
+
+
+class Rung(StrEnum):
+    """How a heading came to its role, the most certain first."""
+
+    TOLD = "told"
+    EXACT = "the word itself"
+    OWN = "a heading of the settings"
+    SYNONYM = "a synonym"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +163,7 @@ class Columns:
 
     `headers`: as the person wrote them. `roles`: role → index. `originals`: the indexes of the person's own columns,
     in order (all but those that we added to a file of ours). `added`: our heading → index. `ours`: we wrote the file.
-    `uncertain`: headings that were not used because nobody said what they are.
+    `uncertain`: headings that were not used because nobody said what they are. `rungs`: index → how it got its role.
     """
 
     headers: tuple[str, ...]
@@ -117,6 +172,7 @@ class Columns:
     added: Mapping[str, int]
     ours: bool
     uncertain: tuple[str, ...]
+    rungs: Mapping[int, Rung] = field(default_factory=dict)
 
     @property
     def original_headers(self) -> tuple[str, ...]:
@@ -134,6 +190,41 @@ class Columns:
         return {self.headers[index]: str(role) for role, index in self.roles.items() if role is not Role.REF}
 
 
+def is_uncertain(heading: str) -> bool:
+    """Whether a heading may or may not be an externalId, so that a person has to say it."""
+    return squeeze(heading) in _UNCERTAIN
+
+
+def own_headings(words: Mapping[str, Sequence[str]]) -> Mapping[str, Role] | list[str]:
+    """The headings that the settings add to the synonyms, squeezed; or every reason why they cannot be used."""
+    found: dict[str, Role] = {}
+    problems: list[str] = []
+    for word, headings in words.items():
+        role = _MAP_WORDS.get(squeeze(word))
+        if role is None:
+            problems.append(f"headings does not know '{word}'. It takes {', '.join(MAPPABLE)}.")
+            continue
+        for heading in headings:
+            name = squeeze(heading)
+            if not name:
+                problems.append(f"headings.{word}: '{heading}' holds neither a letter nor a digit.")
+            elif (before := found.setdefault(name, role)) is not role:
+                problems.append(f"headings: '{heading}' is said to be {before} and {role}. A heading has one role.")
+    return problems or MappingProxyType(found)
+
+
+NO_HEADINGS: Mapping[str, Role] = MappingProxyType({})
+
+
+def _rung_of(heading: str, own: Mapping[str, Role]) -> tuple[Role, Rung] | None:
+    name = squeeze(heading)
+    for words, rung in ((_EXACT, Rung.EXACT), (own, Rung.OWN), (_ROLES, Rung.SYNONYM)):
+        role = words.get(name)
+        if role is not None:
+            return role, rung
+    return None
+
+
 def role_of(heading: str) -> Role | None:
     """The role that a heading means by itself, else None."""
     return _ROLES.get(squeeze(heading))
@@ -144,11 +235,15 @@ def is_ours(headers: Sequence[str]) -> bool:
     return any(trim(heading) == REF_COLUMN for heading in headers)
 
 
-def assign_columns(headers: Sequence[str], mapping: Mapping[str, str]) -> Columns | list[str]:
+def assign_columns(
+    headers: Sequence[str], mapping: Mapping[str, str], own: Mapping[str, Role] = NO_HEADINGS
+) -> Columns | list[str]:
     """Give each role its column, or list every reason why that is not possible, each a sentence for a person.
 
     `mapping` is `--map`: role → heading. What is told wins over what a heading means; all else that bears a role's
-    synonym is then just a column. `series` is accepted for `series_id`.
+    synonym is then just a column. `series` is accepted for `series_id`. `own`: of the settings (`own_headings`), which
+    win over the synonyms that come with the program. Several columns for one role are refused, never ranked: the word
+    itself on one and a synonym on another says nothing about which one is meant.
     """
     ours = is_ours(headers)
     headers = tuple(map(restore, headers) if ours else headers)
@@ -165,11 +260,13 @@ def assign_columns(headers: Sequence[str], mapping: Mapping[str, str]) -> Column
     originals = tuple(index for index, name in enumerate(names) if not (ours and name in _ADDED))
     roles, told, unmapped = _told(names, originals, mapping)
     problems += unmapped
+    rungs = dict.fromkeys(roles.values(), Rung.TOLD)
     found: dict[Role, list[int]] = {}
     for index in originals:
-        role = role_of(names[index])
-        if role is not None and role not in told and index not in roles.values():
-            found.setdefault(role, []).append(index)
+        meant = _rung_of(names[index], own)
+        if meant is not None and meant[0] not in told and index not in rungs:
+            found.setdefault(meant[0], []).append(index)
+            rungs[index] = meant[1]
     for role, indexes in found.items():
         if len(indexes) > 1:
             problems.append(_several(role, indexes, names))
@@ -192,6 +289,7 @@ def assign_columns(headers: Sequence[str], mapping: Mapping[str, str]) -> Column
         added=MappingProxyType(added),
         ours=ours,
         uncertain=uncertain,
+        rungs=MappingProxyType(rungs),
     )
 
 
@@ -237,12 +335,13 @@ def _several(role: Role, indexes: Sequence[int], names: Sequence[str]) -> str:
     return f'More than one column could be {role}: {shown}. Say which with --map {role}="{names[indexes[0]]}".'
 
 
-def _looks_like_data(name: str) -> bool:
+def looks_like_data(name: str) -> bool:
+    """Whether a cell is no heading: it holds a number or an address."""
     return "@" in name or sum(sign.isdecimal() for sign in name) >= 5
 
 
 def _nobody(names: Sequence[str], uncertain: Sequence[str]) -> str:
-    if any(map(_looks_like_data, names)):
+    if any(map(looks_like_data, names)):
         return (
             "No column names the customer, and the first line looks like a row instead of headings: it holds a number "
             "or an address. Put a line with headings above it, such as mobile,series_id,count."
@@ -262,7 +361,7 @@ def _nobody(names: Sequence[str], uncertain: Sequence[str]) -> str:
 def _listed(names: Sequence[str], indexes: Sequence[int]) -> str:
     # A heading that looks like data may be a customer's, who is never named in a message.
     shown = [
-        "(a number or an address)" if _looks_like_data(names[index]) else f"'{names[index]}'"
+        "(a number or an address)" if looks_like_data(names[index]) else f"'{names[index]}'"
         for index in indexes
         if names[index]
     ]

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import NamedTuple
 
+from runner.core.hours import read_clock
 from runner.core.wording import closest
 
 
@@ -28,6 +29,7 @@ class Shape(StrEnum):
     FLAG = "true or false"
     DURATION = "duration"
     RATE = "rate"
+    THRESHOLD = "number or share"
 
 
 class Empty(StrEnum):
@@ -99,6 +101,14 @@ KEYS: tuple[JobKey, ...] = (
         choices=("include", "exclude"),
     ),
     JobKey(
+        name="encoding",
+        shape=Shape.TEXT,
+        what="The encoding of text files, where it is not certain by itself",
+        default="found",
+        example='"windows-1250"',
+        option="encoding",
+    ),
+    JobKey(
         name="series_file",
         shape=Shape.PATH,
         what="A list of series (CSV or workbook); ${VARIABLE} and {date} may be used",
@@ -117,10 +127,11 @@ KEYS: tuple[JobKey, ...] = (
     JobKey(
         name="timezone",
         shape=Shape.ZONE,
-        what="Where the job's days begin and end; needed for {date}, due and min_new",
+        what="Where the job's days begin and end; needed for {date}, due, min_new, between and a deadline by the clock",
         default="none",
         unit="IANA name",
         example='"Asia/Kolkata"',
+        option="timezone",
     ),
     JobKey(
         name="due",
@@ -182,6 +193,34 @@ KEYS: tuple[JobKey, ...] = (
         unit="two letters",
         example='"IN"',
         option="region",
+    ),
+    JobKey(
+        name="phone_format",
+        shape=Shape.CHOICE,
+        what="Whether mobiles in plain digits have their country code (international) or lack it (national); needed "
+        "where a column has both and it is not certain. Fixed with the campaign's first run",
+        default="found out",
+        example='"international"',
+        option="phone_format",
+        choices=("international", "national"),
+    ),
+    JobKey(
+        name="max_per_row",
+        shape=Shape.WHOLE,
+        what="The largest count that a row may ask for; a row above it is rejected",
+        default="10000",
+        unit="coupons",
+        example="500",
+        option="max_per_row",
+    ),
+    JobKey(
+        name="short_ids",
+        shape=Shape.CHOICE,
+        what="External ids with fewer digits than the others of their column, as lost zeros leave them",
+        default="refuse",
+        example='"accept"',
+        option="short_ids",
+        choices=("refuse", "accept"),
     ),
     JobKey(
         name="duplicates",
@@ -290,6 +329,15 @@ KEYS: tuple[JobKey, ...] = (
         option="rate",
     ),
     JobKey(
+        name="pace.leave",
+        shape=Shape.TEXT,
+        what="The share of the limit that stays for whoever else uses the key",
+        default="nothing",
+        unit="%",
+        example='"20%"',
+        option="leave",
+    ),
+    JobKey(
         name="pace.concurrency",
         shape=Shape.WHOLE,
         what="How many calls may be in flight",
@@ -333,6 +381,89 @@ KEYS: tuple[JobKey, ...] = (
         unit="coupons",
         example="5000",
         option="max_coupons",
+    ),
+    JobKey(
+        name="guards.max_per_customer",
+        shape=Shape.WHOLE,
+        what="The most coupons that a customer may hold of the campaign, over all series; an order beyond is left out "
+        "(exit 4)",
+        default="none",
+        unit="coupons",
+        example="3",
+        option="max_per_customer",
+    ),
+    JobKey(
+        name="guards.max_value",
+        shape=Shape.WHOLE,
+        what="A run of this job and its resumes never issue more in money, by the value of each series (exit 4)",
+        default="none",
+        unit="money",
+        example="250000",
+        option="max_value",
+    ),
+    JobKey(
+        name="guards.max_errors",
+        shape=Shape.THRESHOLD,
+        what="More answers that refuse for good than this stop the run (exit 4); a share counts once 50 answers came",
+        default="20%",
+        unit="answers, or share of them",
+        example='"20%"',
+        option="max_errors",
+    ),
+    JobKey(
+        name="guards.max_in_doubt",
+        shape=Shape.THRESHOLD,
+        what="More lost answers than this, in a row, or as a share of at least 200: pause, settle and probe; the run "
+        "stops when that fails (exit 4 or 6)",
+        default="20,1%",
+        unit="answers, or share of them",
+        example='"20,1%"',
+        option="max_in_doubt",
+    ),
+    JobKey(
+        name="guards.deadline",
+        shape=Shape.TEXT,
+        what="No call begins after it: a time since the start, or the next such time of day (exit 75)",
+        default="none",
+        unit="s, m, h, or HH:MM in timezone",
+        example='"06:00"',
+        option="deadline",
+    ),
+    JobKey(
+        name="guards.between",
+        shape=Shape.TEXT,
+        what="The only hours in which calls begin; started outside them, the job sends nothing (exit 75)",
+        default="all day",
+        unit="HH:MM-HH:MM in timezone",
+        example='"09:00-21:00"',
+        option="between",
+    ),
+    JobKey(
+        name="guards.canary",
+        shape=Shape.WHOLE,
+        what="So many orders first, spread over the series, read back from the API and compared, before any other is "
+        "sent; a difference stops the run (exit 4)",
+        default="none",
+        unit="orders",
+        example="5",
+        option="canary",
+    ),
+    JobKey(
+        name="guards.max_rejected",
+        shape=Shape.THRESHOLD,
+        what="More rejected rows than this refuse the input (exit 3)",
+        default="10% where nobody is at the terminal",
+        unit="rows, or a share of all",
+        example='"10%"',
+        option="max_rejected",
+    ),
+    JobKey(
+        name="guards.messages_ok",
+        shape=Shape.FLAG,
+        what="Series may send their messages at whatever hour this runs; needed for such series without between",
+        default="false",
+        example="true",
+        option="messages_ok",
     ),
     JobKey(
         name="guards.min_new",
@@ -531,6 +662,9 @@ def _problem_of(key: JobKey, value: object) -> str | None:
         case Shape.DURATION:
             if isinstance(value, bool) or not isinstance(value, int | float | str):
                 return f'must be a duration such as "25s", "10m" or "3h", not {_shown(value)}'
+        case Shape.THRESHOLD:
+            if isinstance(value, bool) or not isinstance(value, int | str):
+                return f'must be a number such as 20, or a share such as "5%", not {_shown(value)}'
         case Shape.CLOCK:
             if not isinstance(value, str) or read_clock(value) is None:
                 return f'must be a time of day in quotes such as "22:30", not {_shown(value)}'
@@ -628,14 +762,6 @@ def fill_date(text: str, day: date | None) -> str:
 
     filled = _FIELD.sub(put_date, _VARIABLE.sub(put_aside, text))
     return re.sub("\0", lambda _: kept.pop(0), filled)
-
-
-def read_clock(text: str) -> time | None:
-    """A time of day written HH:MM; None when it is none."""
-    found = re.fullmatch(r"(\d\d):(\d\d)", text, re.ASCII)
-    if found is None or int(found[1]) > 23 or int(found[2]) > 59:
-        return None
-    return time(int(found[1]), int(found[2]))
 
 
 def read_day(text: str) -> date | None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from runner.core.coupon_reads import Unread, parse_read, whole
 from runner.core.model import Exchange
+from runner.core.series_settings import numbers_of
 
 _KINDS = {"DISC_CODE": "generated", "DISC_CODE_PIN": "uploaded", "GENERIC": "generic"}
 _LIMITS = {"maxCreate": "max_create", "maxVouchersPerUser": "max_per_customer", "minDaysBetweenVouchers": "min_days"}
@@ -86,7 +87,7 @@ def _live(number: int, item: Mapping[str, Any]) -> LiveSeries:
         leave_open("doNotResendExistingVoucher", "true")
     _stock(item, settings, leave_open)
     _times(item, settings, leave_open)
-    excludes = _numbers(item.get("mutualExclusiveSeriesIds"))
+    excludes = numbers_of(item.get("mutualExclusiveSeriesIds"))
     if excludes is None:
         leave_open("mutualExclusiveSeriesIds", "none")
     elif excludes:
@@ -142,21 +143,6 @@ def _moment(value: object) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         pass
     return None
-
-
-def _numbers(value: object) -> list[int] | None:
-    """A list of series, given as a list or as JSON text; −1 stands for none. None when it is neither."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value) if value.strip() else []
-        except (ValueError, RecursionError):
-            return None
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        return None
-    found = [_whole(one, least=-1) for one in value]
-    return None if None in found else [one for one in found if one is not None and one > 0]
 
 
 def _whole(value: object, *, least: int = 0) -> int | None:

@@ -23,6 +23,9 @@ SAME_PERSON = "same_person"
 FORGOTTEN = "forgotten"
 """Pseudo-code of an order whose person was forgotten at her request."""
 
+INTERRUPTED = "interrupted"
+"""Pseudo-code of a call whose process ended before an answer was recorded."""
+
 FOR_GOOD = frozenset({RESENT, FORGOTTEN})
 """Codes that close an order beyond the run that closed it."""
 

@@ -6,7 +6,7 @@ that memory and time do not grow with the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import phonenumbers
@@ -44,6 +44,16 @@ class MobileMix:
             self._groups[key] = [number, 1]
         else:
             group[1] += 1  # type: ignore[operator]  # the second is the count
+
+    def see_all(self, numbers: Sequence[str]) -> None:
+        """Mobiles that follow each other: as `see` would see them one by one."""
+        lengths, starts = set(map(len, numbers)), {number[:_FIRST] for number in numbers}
+        if len(lengths) == len(starts) == 1:
+            self.see(numbers[0])
+            self._groups[lengths.pop(), starts.pop()][1] += len(numbers) - 1  # type: ignore[operator]  # as in `see`
+            return
+        for number in numbers:
+            self.see(number)
 
     def found(self) -> Mixed | None:
         """The country whose code some numbers have and others lack; that of the most numbers, if there are several."""

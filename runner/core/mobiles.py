@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -40,6 +42,10 @@ def region_problem(region: str | None) -> str | None:
 
 @lru_cache(maxsize=8)
 def _regional(region: str) -> _Regional | None:
+    return _plan_of(region)
+
+
+def _plan_of(region: str) -> _Regional | None:
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
     if metadata is None or metadata.mobile is None or metadata.general_desc is None:
         return None
@@ -159,3 +165,156 @@ def has_two_readings(value: str, region: str | None) -> bool:
         return phonenumbers.is_valid_number(phonenumbers.parse("+" + value, None))
     except phonenumbers.NumberParseException:
         return False
+
+
+class PhoneFormat(StrEnum):
+    """How the plain digits of a column are written: with their country code, or as within the region."""
+
+    INTERNATIONAL = "international"
+    NATIONAL = "national"
+
+
+class Standing(StrEnum):
+    """What phonenumbers says of a mobile in a file.
+
+    `UNPLACED`: plain digits that are no number of the region, and none that begins with its country code for certain.
+    """
+
+    VALID = "valid"
+    NOT_VALID = "not valid"
+    NOT_POSSIBLE = "not possible"
+    UNPLACED = "unplaced"
+
+
+class MobileRead(NamedTuple):
+    """A mobile of a file: its canonical digits, and whether there can be such a number.
+
+    `code_added`: plain digits got the region's country code.
+    """
+
+    number: str
+    standing: Standing
+    code_added: bool = False
+
+
+@lru_cache(maxsize=2)
+def _abroad(shared: bool) -> dict[str, tuple[frozenset[int], re.Pattern[str]]]:
+    """First three digits → (lengths, pattern) of mobiles with their country code: no code begins another.
+
+    Where one country has the code for itself; `shared`: of the main one elsewhere.
+    """
+    found: dict[str, tuple[frozenset[int], re.Pattern[str]]] = {}
+    for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items():
+        if (not shared and len(regions) != 1) or (plan := _plan_of(regions[0])) is None:
+            continue
+        pattern = re.compile(
+            f"{plan.code}(?!{plan.trunk.pattern})(?=(?:{plan.general.pattern})\\Z)(?:{plan.mobile.pattern})", re.ASCII
+        )
+        lengths = frozenset(length + len(plan.code) for length in plan.lengths)
+        rest = 3 - len(plan.code)
+        starts = [f"{code}{number:0{rest}}" for number in range(10**rest)] if rest else [str(code)]
+        found |= dict.fromkeys(starts, (lengths, pattern))
+    return found
+
+
+def plain_mobile(digits: str, region: str | None, written: PhoneFormat | None) -> str | None:
+    """The canonical form of an ordinary valid mobile in plain ASCII digits; None says nothing: ask `read_mobile`."""
+    if region is not None and written is not PhoneFormat.INTERNATIONAL:
+        return None if digits.startswith("00") else _read_fast(digits, region)
+    return digits if _is_mobile_abroad(digits) else None
+
+
+def are_mobiles_abroad(column: Sequence[str]) -> bool:
+    """True for plain ASCII digits that are all ordinary mobiles with their country codes; False says nothing."""
+    starts = {digits[:3] for digits in column}
+    if len(starts) == 1 and (found := _abroad(shared=False).get(starts.pop())) is not None:
+        lengths, pattern = found
+        return lengths.issuperset(map(len, column)) and all(map(pattern.fullmatch, column))
+    return all(map(_is_mobile_abroad, column))
+
+
+def is_valid_abroad(digits: str) -> bool:
+    """Whether digits are a valid number as they stand, with nothing to be left out."""
+    if _is_mobile_abroad(digits):
+        return True
+    return _standing(f"+{digits}", None) is Standing.VALID and _read_international(digits) == digits
+
+
+def country_code(region: str | None) -> str:
+    """The country code of a region; "" for none."""
+    return str(phonenumbers.country_code_for_region(region)) if region is not None else ""
+
+
+def looks_like_mobile_abroad(digits: str) -> bool:
+    """Whether digits look like an ordinary mobile that begins with a country's code.
+
+    Quick, and good enough to see what a column is made of.
+    """
+    return _is_mobile_abroad(digits, shared=True)
+
+
+def _is_mobile_abroad(digits: str, *, shared: bool = False) -> bool:
+    """True for an ordinary mobile with its country code; False says nothing: ask phonenumbers."""
+    found = _abroad(shared).get(digits[:3])
+    return found is not None and len(digits) in found[0] and found[1].fullmatch(digits) is not None
+
+
+def _standing(text: str, region: str | None) -> Standing:
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return Standing.NOT_POSSIBLE
+    if phonenumbers.is_valid_number(number):
+        return Standing.VALID
+    return Standing.NOT_VALID if phonenumbers.is_possible_number(number) else Standing.NOT_POSSIBLE
+
+
+def read_mobile(text: str, region: str | None, written: PhoneFormat | None = None) -> MobileRead:
+    """A mobile as a file has it, with its standing; `number` is "" when the text is no number at all.
+
+    `number` is what `canonical_mobile` makes of it. What carries `+` or `00` is international. Plain digits are as
+    `written` says; without that they are a valid number of the region, else a valid one that begins with a country
+    code, else one that begins with the region's own code; anything else is `UNPLACED`.
+    """
+    if text.isascii() and text.isdecimal() and not text.startswith("00"):
+        digits = text
+        if (fast := plain_mobile(digits, region, written)) is not None:
+            return MobileRead(fast, Standing.VALID, fast != digits)
+    else:
+        found = _bare_digits(text)
+        if found is None:
+            return MobileRead("", Standing.NOT_POSSIBLE)
+        plus, digits = found
+        if plus or digits.startswith("00"):
+            return _read_with_code(_place(plus, digits, region))
+    if written is PhoneFormat.INTERNATIONAL:
+        return _read_with_code(_read_international(digits) or digits)
+    if region is not None and (home := _read_national(digits, region)) is not None:
+        return MobileRead(home, Standing.VALID, home != digits)
+    if written is PhoneFormat.NATIONAL and region is not None:
+        return _read_at_home(digits, region)
+    if is_valid_abroad(digits):
+        return MobileRead(digits, Standing.VALID)
+    if region is not None and (plan := _regional(region)) is not None and digits.startswith(plan.code):
+        standing = _standing(f"+{digits}", None)
+        if standing is Standing.NOT_VALID and len(digits) - len(plan.code) in plan.lengths:
+            return MobileRead(digits, standing)
+    return MobileRead(digits, Standing.UNPLACED)
+
+
+def _read_with_code(digits: str) -> MobileRead:
+    return MobileRead(digits, _standing(f"+{digits}", None))
+
+
+def _read_at_home(digits: str, region: str) -> MobileRead:
+    """Plain digits of which somebody said that they lack the country code: as long as a mobile of the region."""
+    plan = _regional(region)
+    try:
+        number = phonenumbers.parse(digits, region)
+    except phonenumbers.NumberParseException:
+        return MobileRead(digits, Standing.NOT_POSSIBLE)
+    length = len(phonenumbers.national_significant_number(number))
+    if plan is None or length not in plan.lengths or not phonenumbers.is_possible_number(number):
+        return MobileRead(digits, Standing.NOT_POSSIBLE)
+    placed = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:]
+    return MobileRead(placed, Standing.NOT_VALID, placed != digits)

@@ -6,7 +6,7 @@ with what the ledger knows of their identifiers and orders. The whole file is ne
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from runner.core.model import Kind, Place, Problem, Ref
 from runner.core.orders import missing_of
+from runner.core.preflight import HeldBack
+from runner.core.statuses import SAME_PERSON_AS
 
 
 class Duplicates(StrEnum):
@@ -222,7 +224,8 @@ def _people(cluster: Sequence[StagedRow], known: Known, rejected: dict[int, list
                 values.setdefault(name.kind, set()).add(name.value)
                 if name.person is not None:
                     persons.add(name.person)
-        several = next((kind for kind, seen in values.items() if len(seen) > 1), None)
+        hers = _known_as_hers(group, persons, known)
+        several = next((kind for kind, seen in values.items() if len(seen) > 1 and not seen <= hers), None)
         if several is not None:
             reason = (
                 f"{_labels(group)} are linked through shared identifiers but name {len(values[several])} different"
@@ -239,6 +242,20 @@ def _people(cluster: Sequence[StagedRow], known: Known, rejected: dict[int, list
         for row in group:
             rejected.setdefault(row.seq, []).append(Problem(None, None, reason))
     return groups
+
+
+def _known_as_hers(group: Sequence[StagedRow], persons: Collection[int], known: Known) -> set[str]:
+    """The values that the ledger knows as one person's who has coupons, or may have: several of a kind are no riddle.
+
+    Only while no row of the group names another value beside two of hers: what the file links is never merged.
+    """
+    if len(persons) != 1 or not known.sent_as.get(next(iter(persons))):
+        return set()
+    by_file = _components(group, through_ledger=False)
+    if any(len({name.value for row in some for name in row.names if name.kind is kind}) > 1
+           for some in by_file for kind in {name.kind for row in some for name in row.names}):  # fmt: skip
+        return set()
+    return {name.value for row in group for name in row.names if name.person is not None}
 
 
 def _reject_shared(cluster: Sequence[StagedRow], rejected: dict[int, list[Problem]]) -> None:
@@ -321,8 +338,11 @@ def _comparable(kind: Kind, sent: str) -> str:
     return sent.lower() if kind is Kind.EMAIL else sent
 
 
-def _components(rows: Sequence[StagedRow]) -> list[list[StagedRow]]:
-    """Connected components by shared identifiers, and through the same known person; input order is kept."""
+def _components(rows: Sequence[StagedRow], *, through_ledger: bool = True) -> list[list[StagedRow]]:
+    """Connected components by shared identifiers, and through the same known person; input order is kept.
+
+    `through_ledger`: False leaves out what only the ledger links.
+    """
     if len(rows) <= 1:
         return [list(rows)] if rows else []
     parent = list(range(len(rows)))
@@ -336,7 +356,7 @@ def _components(rows: Sequence[StagedRow]) -> list[list[StagedRow]]:
     owner: dict[bytes | int, int] = {}
     for index, row in enumerate(rows):
         for name in row.names:
-            for mark in (name.hash, name.person):
+            for mark in (name.hash, name.person if through_ledger else None):
                 if mark is None:
                     continue
                 first = root(owner.setdefault(mark, index))
@@ -349,10 +369,11 @@ def _components(rows: Sequence[StagedRow]) -> list[list[StagedRow]]:
     return list(groups.values())
 
 
-def _person_of(group: Sequence[StagedRow], identify_by: Sequence[Kind]) -> PlannedPerson:
+def _person_of(group: Sequence[StagedRow], identify_by: Sequence[Kind], known: Known) -> PlannedPerson:
     """The person's name is the identifier of the first kind of `identify_by` that any of her rows has.
 
-    So it does not depend on the order of the rows: the same list, re-sorted, gives the same order keys.
+    Of several of that kind, one that her coupons went to. So it does not depend on the order of the rows: the same
+    list, re-sorted, gives the same order keys.
     """
     names: dict[bytes, Name] = {}
     person: int | None = None
@@ -361,9 +382,11 @@ def _person_of(group: Sequence[StagedRow], identify_by: Sequence[Kind]) -> Plann
             names.setdefault(name.hash, name)
             if name.person is not None:
                 person = name.person
+    sent = {(kind, _comparable(kind, value)) for kind, value in known.sent_as.get(person or 0, ())}
     for kind in identify_by:
-        chosen = next((name for name in names.values() if name.kind is kind), None)
-        if chosen is not None:
+        of_kind = [name for name in names.values() if name.kind is kind]
+        if of_kind:
+            chosen = min(of_kind, key=lambda name: ((name.kind, name.value) not in sent, name.value))
             break
     else:
         chosen = next(iter(names.values()))
@@ -378,10 +401,12 @@ def _decide_person(
     duplicates: Duplicates,
     overlap: Overlap,
 ) -> None:
-    person = _person_of(group, identify_by)
+    person = _person_of(group, identify_by, known)
     targets: dict[tuple[int, int], int] = {}
     left = _reject_misled(group, person, known, decisions.rejected, targets)
-    left, totals = _agree(left, duplicates, targets, decisions.rejected)
+    # Rows that only the ledger links are never added up: their orders were merged once, and that took one of them.
+    apart = {row.seq: number for number, rows in enumerate(_components(group, through_ledger=False)) for row in rows}
+    left, totals = _agree(left, duplicates, targets, decisions.rejected, apart)
     if not left:
         return
     decisions.people.append(person)
@@ -389,6 +414,7 @@ def _decide_person(
     first_row: dict[int, StagedRow] = {}
     for row in left:
         for series in row.series:
+            note = None
             if series not in index_of:
                 index_of[series] = len(decisions.orders)
                 first_row[series] = row
@@ -396,12 +422,14 @@ def _decide_person(
                 decisions.orders.append(order)
                 decisions.order_people.append(len(decisions.people) - 1)
                 role, same_as = LineRole.FIRST, None
+            elif apart[row.seq] != apart[first_row[series].seq]:
+                role, same_as = LineRole.DUPLICATE, first_row[series].seq
+                note = f"{SAME_PERSON_AS} {_label(first_row[series])}"
             elif duplicates is Duplicates.ADD and row.ref is None and first_row[series].ref is None:
                 role, same_as = LineRole.ADDED, first_row[series].seq
             else:
                 role, same_as = LineRole.DUPLICATE, first_row[series].seq
             order = decisions.orders[index_of[series]]
-            note = None
             if order.skipped:
                 role, note = LineRole.ELSEWHERE, order.elsewhere[0].other
             decisions.lines.append(
@@ -421,7 +449,8 @@ def _plan_order(
     facts = known.orders.get((person.person, series), ()) if person.person is not None else ()
     existing = next((order for order in facts if order.other is None), None)
     elsewhere = tuple(order for order in facts if order.other is not None and _counts_elsewhere(order))
-    sender = next((other for other in group if other.sent_kind is person.name.kind), row)
+    senders = [other for other in group if other.sent_kind is person.name.kind]
+    sender = next((other for other in senders if other.sent_hash == person.name.hash), senders[0] if senders else row)
     return PlannedOrder(
         person=person.person,
         name=person.name,
@@ -488,8 +517,12 @@ def _agree(
     duplicates: Duplicates,
     targets: Mapping[tuple[int, int], int],
     rejected: dict[int, list[Problem]],
+    apart: Mapping[int, int],
 ) -> tuple[list[StagedRow], dict[int, int]]:
-    """Targets by series of the rows that agree; the others are rejected whole, all those that disagree at once."""
+    """Targets by series of the rows that agree; the others are rejected whole, all those that disagree at once.
+
+    `apart`: seq → a number that rows have in common which the file itself links.
+    """
     left = list(rows)
     while True:
         by_series: dict[int, list[StagedRow]] = {}
@@ -499,7 +532,7 @@ def _agree(
         totals: dict[int, int] = {}
         bad: dict[int, list[Problem]] = {}
         for series, several in by_series.items():
-            wanted = _targets_of(several, series, duplicates, targets)
+            wanted = _targets_of(several, series, duplicates, targets, apart)
             if len(wanted) == 1:
                 totals[series] = wanted[0]
                 continue
@@ -508,7 +541,9 @@ def _agree(
                 f"{_labels(several)} name the same customer and series {series} but ask for {counts};"
                 " correct the counts"
             )
-            if duplicates is Duplicates.AGREE and all(row.ref is None for row in several):
+            if len({apart[row.seq] for row in several}) > 1:
+                reason += " (earlier runs showed that their identifiers are one customer's)"
+            elif duplicates is Duplicates.AGREE and all(row.ref is None for row in several):
                 reason += ", or use --duplicates add to add them up"
             for row in several:
                 bad.setdefault(row.seq, []).append(Problem("count", None, reason))
@@ -520,15 +555,21 @@ def _agree(
 
 
 def _targets_of(
-    rows: Iterable[StagedRow], series: int, duplicates: Duplicates, targets: Mapping[tuple[int, int], int]
+    rows: Sequence[StagedRow],
+    series: int,
+    duplicates: Duplicates,
+    targets: Mapping[tuple[int, int], int],
+    apart: Mapping[int, int],
 ) -> list[int]:
     """The different targets that lines of one order name: one element when they agree."""
-    plain = [targets[row.seq, series] for row in rows if row.ref is None]
     wanted = {targets[row.seq, series] for row in rows if row.ref is not None}
-    if plain and duplicates is Duplicates.ADD:
-        wanted.add(sum(plain))
-    else:
-        wanted.update(plain)
+    sums: dict[int, int] = {}
+    for row in rows:
+        if row.ref is None and duplicates is Duplicates.ADD:
+            sums[apart[row.seq]] = sums.get(apart[row.seq], 0) + targets[row.seq, series]
+        elif row.ref is None:
+            wanted.add(targets[row.seq, series])
+    wanted.update(sums.values())
     return sorted(wanted)
 
 
@@ -537,7 +578,7 @@ class SeriesPlan:
     """What a run would ask of one series.
 
     `missing` coupons in at least `calls` calls for `orders` orders with missing > 0. `replaced`: revoked coupons that
-    count as issued no more.
+    count as issued no more. `back`: what is missing besides, of orders that are held back.
     """
 
     series: int
@@ -548,6 +589,7 @@ class SeriesPlan:
     missing: int
     calls: int
     replaced: int = 0
+    back: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -567,7 +609,8 @@ class Plan:
     that hold
     coupons and are in no row now (None for a file of our own lines, which lists none). `digest`: of every order with
     its target and what is missing. `examples`: rejected rows (file, sheet, row, problems), the first few. `replaced`:
-    revoked coupons that are no part of `issued` any more, since they are to be asked for again.
+    revoked coupons that are no part of `issued` any more, since they are to be asked for again. `held_back`: orders
+    that cannot succeed, by reason; `back`: their coupons, unless they are sent nonetheless.
     """
 
     rows: int
@@ -588,6 +631,8 @@ class Plan:
     examples: tuple[tuple[Place, tuple[Problem, ...]], ...]
     digest: str
     replaced: int = 0
+    back: int = 0
+    held_back: tuple[HeldBack, ...] = ()
 
     @property
     def used(self) -> int:

@@ -41,7 +41,8 @@ class Method(StrEnum):
 class Doubt(NamedTuple):
     """A call to be settled. `known`: coupons of it that are recorded already; `written`: seconds since the epoch, UTC.
 
-    `ended`: when its exchange ended without an answer; None when the process died first.
+    `ended`: when its exchange ended without an answer; None when the process died first. `keyed`: whether the call
+    carried its key as metadata.
     """
 
     call: str
@@ -50,6 +51,7 @@ class Doubt(NamedTuple):
     known: int
     began: float
     ended: float | None
+    keyed: bool = True
 
 
 class Shown(NamedTuple):
@@ -132,7 +134,8 @@ def judge(
     if mine:
         return _by_metadata(doubt, mine, shown, measures, settled_by_time)
     missing = _lacking_for_none(doubt, shown, measures, settled_by_time)
-    if measures.metadata and shown.details is not None and not unexplained_of(doubt, shown, measures):
+    keys_tell = doubt.keyed and measures.metadata and shown.details is not None
+    if keys_tell and not unexplained_of(doubt, shown, measures, until_now=True):
         if missing is None and not doubt.known:
             why = "the API shows no coupon of this call, although it shows later ones of other calls"
             return Finding(CallState.REFUSED, (), 0, Method.METADATA, why)
@@ -212,7 +215,7 @@ def _by_metadata(
     missing = _lacking_for_none(doubt, shown, measures, settled_by_time)
     if missing is None and found < doubt.known:
         missing = "fewer than the call is known to have issued"
-    if missing is None and unexplained_of(doubt, shown, measures):
+    if missing is None and unexplained_of(doubt, shown, measures, until_now=True):
         missing = "coupons of this series from about that time carry no key"
     if missing is None:
         why = f"the API shows {found} of {doubt.quantity} coupons with this call's key, and later ones of other calls"
@@ -261,9 +264,13 @@ def _incomplete(shown: Shown) -> bool:
     return any(detailed[key] < count for key, count in listed.items())
 
 
-def unexplained_of(doubt: Doubt, shown: Shown, measures: Measures) -> list[CustomerCoupon]:
-    """Coupons of the series from the call's window that neither the ledger nor a key explains."""
+def unexplained_of(doubt: Doubt, shown: Shown, measures: Measures, *, until_now: bool = False) -> list[CustomerCoupon]:
+    """Coupons of the series from the call's window that neither the ledger nor a key explains.
+
+    `until_now`: and later ones: before "none" is believed, each of them may be the call's, written very late.
+    """
     start, end = _window(doubt, measures)
+    end = float("inf") if until_now else end
     explained = Counter(
         (detail.series, detail.code) for detail in shown.details or () if detail.source not in (None, doubt.call)
     )

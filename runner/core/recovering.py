@@ -15,6 +15,9 @@ FOUND_AGAIN = "found_again"
 OURS = "coupon-runner"
 """What our calls name as the type of their source."""
 
+LATER_STATES = ("redeemed", "revoked", "replaced")
+"""What a coupon comes to after it was issued; a later one of these never goes back to an earlier one."""
+
 _KEY = re.compile(r"([0-9a-f]{24})-([1-9]\d{0,8})-([0-9a-f]{6})", re.ASCII)
 
 

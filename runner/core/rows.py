@@ -8,15 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from runner.core.column_evidence import ColumnEvidence, IdDamage
 from runner.core.columns import IDENTIFIERS, SERIES_COLUMN, Columns, Role
-from runner.core.identity import read_identifier, region_problem
+from runner.core.identity import region_problem
+from runner.core.mobiles import PhoneFormat
 from runner.core.model import Identifier, Kind, Place, Problem, Ref, RejectedRow, Row
 from runner.core.neutralising import restore
+from runner.core.notices import About, Notices
+from runner.core.plain_rows import PlainReader
 from runner.core.refs import REF_COLUMN, read_ref
 from runner.core.series_cells import MAX_COUNT, MAX_SERIES, read_count, read_series
 from runner.core.series_list import SeriesList, SeriesNames
 from runner.core.sheet_cells import doubt_of, marked
+from runner.core.table_finding import is_total, no_customer
 from runner.core.trimming import trim
+from runner.core.values import read_cell, read_plain
 from runner.errors import InputRefused, UsageError
 
 _REMEMBERED = 20_000
@@ -30,6 +36,11 @@ def has_series_column(columns: Columns) -> bool:
     return Role.SERIES in columns.roles or SERIES_COLUMN in columns.added
 
 
+def _is_words(cell: str) -> bool:
+    """Whether a cell could be words of a note, though an externalId may hold anything."""
+    return " " in cell.strip() or ":" in cell
+
+
 class RowReader:
     """Reads the records of one table. Built once per table, from what is the same for all its rows.
 
@@ -37,7 +48,12 @@ class RowReader:
     mobiles without country code. `default_series`, `default_count`: `--series` and `--count`. `ledger_id`, `key`: of
     the ledger in use, for `_ref`. `ours`: we wrote the file, so cells are restored before they are read (None: as
     `columns` says). `series_list`: the series that rows may name, by id or name, and their counts; without a series
-    column and default series a row gets every one of them.
+    column and default series a row gets every one of them. `max_per_row`: the largest count that a cell may ask for.
+    `written`: how plain digits of mobiles are written, None as `read_mobile` finds out. `damaged`: what a first reading
+    found out about the column of ids. `short_ids`: ids of any length are right. `see_mobile`: is shown the digits of
+    each mobile that no region placed.
+
+    `evidence` holds what the columns have shown so far, `notices` what is to be said of rows that are used or are none.
 
     Raises:
         InputRefused: no series column, default series or list, or no column for any kind of `identify_by`.
@@ -56,6 +72,11 @@ class RowReader:
         key: bytes,
         ours: bool | None = None,
         series_list: SeriesList | None = None,
+        max_per_row: int = MAX_COUNT,
+        written: PhoneFormat | None = None,
+        damaged: IdDamage | None = None,
+        short_ids: bool = False,
+        see_mobile: Callable[[str], None] | None = None,
     ) -> None:
         if (problem := region_problem(region)) is not None:
             raise UsageError(problem)
@@ -102,6 +123,14 @@ class RowReader:
         self._listed = series_list
         self._read_cell = read_series if series_list is None else SeriesNames(series_list).read
         self._listed_counts = {} if series_list is None else series_list.counts
+        self._most = max_per_row
+        self._written = written
+        self._damaged = damaged
+        self._see_mobile = see_mobile if region is None else None
+        self.evidence = ColumnEvidence(region, short_ids=short_ids, written=written)
+        self._looked_at = self.evidence.kinds
+        self.notices = Notices()
+        self._by_id_only = set(columns.kinds) == {Kind.EXTERNAL_ID}
         self._known_series: dict[str, tuple[int, ...] | str] = {}
         self._known_counts: dict[str, int | str] = {}
 
@@ -116,7 +145,7 @@ class RowReader:
         if len(cells) != self._width:
             return self._reject(place, cells, [self._ragged(cells)])
         problems: list[Problem] = []
-        identifiers = self._read_identifiers(cells, problems)
+        identifiers = self._read_identifiers(place.row, cells, problems)
         sent = self._choose(identifiers)
         if sent is None and not problems:
             problems.append(self._nobody(identifiers))
@@ -134,7 +163,53 @@ class RowReader:
             count, counts = counts[0], counts if len(set(counts)) > 1 else ()
         return Row(place, self._originals(cells), tuple(identifiers), sent, series, count, ref, counted, counts)
 
-    def _read_identifiers(self, cells: Sequence[str], problems: list[Problem]) -> list[Identifier]:
+    def plain(self, file: int, sheet: str, see_mobiles: Callable[[Sequence[str]], None] | None) -> PlainReader | None:
+        """What finds rows that need no `read`, where the table can have any.
+
+        `file`, `sheet`: where they stand. `see_mobiles`: `see_mobile` for many.
+        """
+        if len(self._identifiers) != 1 or self._ours or self._ref_at is not None or not self._only_originals:
+            return None
+        ((at, kind),) = self._identifiers
+        if self._line_series_at is not None or (self._damaged is not None and kind is Kind.EXTERNAL_ID):
+            return None
+        return PlainReader(
+            file=file,
+            sheet=sheet,
+            width=self._width,
+            kind=kind,
+            at=at,
+            region=self._region,
+            written=self._written,
+            series_at=self._series_at,
+            count_at=self._count_at,
+            default_series=self._default_series,
+            default_count=self._default_count,
+            listed_counts=self._listed_counts,
+            read_series=self._read_cell,
+            read_count=self._read_count_cell,
+            evidence=self.evidence,
+            see_mobiles=see_mobiles,
+        )
+
+    def no_customer(self, cells: Sequence[str], row: Row | RejectedRow) -> str | None:
+        """Why a record is none of a customer (a total, a note, the headings again), else None: then it is a row.
+
+        `row`: what `read` made of it. A line of ours is always a customer's.
+        """
+        if isinstance(row, Row) and not (self._by_id_only and (row.sent.value.isalpha() or _is_words(row.sent.value))):
+            return None
+        if self._ref_at is not None and self._ref_at < len(cells) and trim(cells[self._ref_at]):
+            return None
+        named = False
+        for index, kind in self._identifiers:
+            cell = cells[index] if index < len(cells) else ""
+            if trim(cell) and not is_total(trim(cell)) and doubt_of(cell) is None:
+                found = read_cell(kind, cell, self._region, self._written).found
+                named = named or (isinstance(found, Identifier) and not (kind is Kind.EXTERNAL_ID and _is_words(cell)))
+        return no_customer(cells, self._headers, named=named)
+
+    def _read_identifiers(self, row: int, cells: Sequence[str], problems: list[Problem]) -> list[Identifier]:
         identifiers: list[Identifier] = []
         for index, kind in self._identifiers:
             cell = cells[index]
@@ -143,11 +218,24 @@ class RowReader:
             if (doubt := doubt_of(cell)) is not None:
                 problems.append(Problem(self._headers[index], cell, doubt))
                 continue
-            found = read_identifier(kind, cell, self._region)
+            if self._see_mobile is not None and kind is Kind.MOBILE and cell.isdecimal():
+                self._see_mobile(cell)
+            found: Identifier | str | None = read_plain(kind, cell, self._region, self._written)
+            code_added = found is not None and found[1] != cell
+            if found is None:
+                read = read_cell(kind, cell, self._region, self._written)
+                found, code_added = read.found, read.code_added
+                for about, what in ((About.REPAIRED, read.repaired), (About.WARNING, read.warning)):
+                    if what:
+                        self.notices.see(about, self._headers[index], what, row)
+            if self._damaged is not None and kind is Kind.EXTERNAL_ID and not isinstance(found, str):
+                found = self._damaged.problem(found.value) or found
             if isinstance(found, str):
                 problems.append(Problem(self._headers[index], cell, found))
-            else:
-                identifiers.append(found)
+                continue
+            if kind in self._looked_at:
+                self.evidence.see(kind, cell, code_added)
+            identifiers.append(found)
         return identifiers
 
     def _choose(self, identifiers: Sequence[Identifier]) -> Identifier | None:
@@ -233,7 +321,7 @@ class RowReader:
         if (doubt := doubt_of(cell)) is not None:
             problems.append(Problem(heading, cell, doubt))
             return 0, True
-        count = self._remember(self._known_counts, cell, read_count)
+        count = self._remember(self._known_counts, cell, self._read_count_cell)
         if isinstance(count, str):
             problems.append(Problem(heading, cell, count))
             return 0, True
@@ -247,6 +335,9 @@ class RowReader:
                 )
             )
         return count, True
+
+    def _read_count_cell(self, cell: str) -> int | str:
+        return read_count(cell, self._most)
 
     @staticmethod
     def _remember(known: dict[str, Value], cell: str, read: Callable[[str], Value]) -> Value:

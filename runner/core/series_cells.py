@@ -12,11 +12,19 @@ MAX_SERIES = 2**31 - 1
 MAX_COUNT = 1_000_000
 """Coupons for one person from one series: more is a mistake in the file, not a campaign."""
 
+MAX_PER_ROW = 10_000
+"""Coupons that one count cell may ask for unless somebody says more: an id of a series under the count is above it."""
+
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
 """One number with its digits grouped, in thousands or in lakhs."""
 
 _SEPARATORS = re.compile(r"[\s,;]+")
-_COUNT = re.compile(r"(\d{1,12})(?:\.0+)?")
+_COUNT = re.compile(r"(\d{1,12})(?:\.0{1,2})?")
+_GROUPED_COUNT = re.compile(
+    r"[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?:[ \u00a0\u2009\u202f]\d{3})+|[1-9]\d?(?:,\d{2})+,\d{3}"
+)
+
+"""Grouped in thousands or lakhs, by commas or blanks: never by a point, which may be that of decimals."""
 
 
 def read_series(text: str) -> tuple[int, ...] | str:
@@ -48,9 +56,15 @@ def read_series(text: str) -> tuple[int, ...] | str:
     return tuple(series) if series else "This cell names no series. Write the series id, for example 415446."
 
 
-def read_count(text: str) -> int | str:
-    """The coupons that a count cell asks for, or a sentence. `2.0`, as programs write it, is 2."""
-    found = _COUNT.fullmatch(trim(text).removeprefix("'"))
+def read_count(text: str, most: int = MAX_COUNT) -> int | str:
+    """The coupons that a count cell asks for, or a sentence. `2.0`, as programs write it, is 2; `1,200` is 1200.
+
+    `most`: the largest count that is taken for one.
+    """
+    text = trim(text).removeprefix("'")
+    if _GROUPED_COUNT.fullmatch(text):
+        text = "".join(filter(str.isdecimal, text))
+    found = _COUNT.fullmatch(text)
     if found is None:
         return "This is not a count. Write a positive whole number such as 2, or leave the cell empty for the default."
     count = int(found[1])
@@ -58,4 +72,9 @@ def read_count(text: str) -> int | str:
         return "A count is at least 1. Delete the row if this customer is to get no coupon."
     if count > MAX_COUNT:
         return f"This count is above {MAX_COUNT:,}. Check the cell: it may hold an identifier or a date."
+    if count > most:
+        return (
+            f"This count is above {most:,}, the most that one row may ask for. Check the cell: it may hold a series or "
+            "a date. If it is right, raise the limit with --max-per-row."
+        )
     return count

@@ -72,6 +72,11 @@ class SeriesList:
         """The most coupons of a series in the campaign, of the series that say so."""
         return {entry.id: entry.max_total for entry in self.entries if entry.max_total is not None}
 
+    @property
+    def values(self) -> dict[int, Decimal]:
+        """What one coupon is worth, of the series that say so."""
+        return {entry.id: entry.value for entry in self.entries if entry.value is not None}
+
     def named(self) -> dict[str, tuple[int, ...]]:
         """The ids that a name means, by the form in which names compare."""
         names: dict[str, tuple[int, ...]] = {}

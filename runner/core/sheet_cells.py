@@ -80,6 +80,11 @@ def is_uncalculated(raw: RawCell) -> bool:
     return raw.value is None if raw.type in ("str", "b", "e") else not raw.value
 
 
+def is_plain_number(written: str) -> bool:
+    """Whether a number without a format of its own is seen as it stands in the XML."""
+    return written.isdecimal() and len(written) <= 15 and written[0] != "0"
+
+
 def cell_text(raw: RawCell, code: str, text: str) -> str:
     """What a person sees in a cell.
 
@@ -89,7 +94,7 @@ def cell_text(raw: RawCell, code: str, text: str) -> str:
         text: what the reader of values found in it, as text: taken for texts and dates.
     """
     if raw.type == "n" and code == "General" and raw.value is not None and raw.value.isdecimal():
-        if len(raw.value) <= 15 and raw.value[0] != "0":
+        if is_plain_number(raw.value):
             return raw.value  # by far the most
     elif is_uncalculated(raw):
         return DoubtfulCell(

@@ -15,15 +15,16 @@ SERIES_SHEET = "series"
 
 
 class SheetSeen(NamedTuple):
-    """A sheet before it is read. `headers`: of its first filled row, () when it is blank. `rows`: there are some below.
+    """A sheet before it is read. `headers`: its headings, () when it is blank. `rows`: there are some below.
 
-    `name` is "" for a text file, which has one.
+    `name` is "" for a text file, which has one. `top`: its first filled rows with their numbers, headings included.
     """
 
     name: str
     hidden: bool
     headers: tuple[str, ...]
     rows: bool
+    top: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
 
 class SheetChosen(NamedTuple):

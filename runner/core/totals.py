@@ -66,6 +66,7 @@ class Totals:
     by status, rejected rows among them. `again`: lines that can be sent again as they are. `for_a_person`: lines that a
     person must look at. `errors`: lines by code, of those that miss something or surprise. `flags`: surprises, by name.
     `surprises`: the first rows of each of them, as `name_row` says it.
+    `undo`: the run and row whose coupons are a surplus to be revoked, the first one.
     `ledger_issued` and `ledger_in_doubt`: summed over the calls, apart from any line.
     """
 
@@ -83,6 +84,7 @@ class Totals:
     ledger_issued: int
     ledger_in_doubt: int
     surprises: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    undo: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)

@@ -2,8 +2,8 @@
 
 A code is revoked only when it stands for exactly one coupon, which this run received: never a shared code, never a
 coupon that the customer held before. A wrong "revoked" would let a later run issue again beside a coupon that still
-works, so only an answer or a read that proves it counts; asking again is harmless, since the API tells what is revoked
-already.
+works, so only an answer that says it counts, never a read that shows nothing; asking again is harmless, since the API
+tells what is revoked already.
 """
 
 from __future__ import annotations
@@ -167,8 +167,8 @@ def _judge(code: str, said: Revocation) -> Judged:
 class Waits(NamedTuple):
     """Times in seconds since a doubtful revocation was posted.
 
-    `answered`: it is over at the server, so that a coupon which is still there was not revoked by it. `settled`: a
-    coupon that was never seen by the reads may be asked for again.
+    `answered`: it is over at the server, so that a coupon which was ever seen may be asked for again. `settled`: so may
+    one that was never seen by the reads.
     """
 
     answered: float
@@ -185,19 +185,19 @@ def judge_by_reading(
         shown: what the same read shows now.
         age: seconds since the revocation was posted.
 
-    A coupon that was shown before and is gone is revoked. One that is still there was not, once enough time has passed.
-    One that no read ever showed proves nothing: after the settling time it is asked for again, and the answer tells.
+    One that is still there was not, once enough time has passed. That one is not shown proves nothing, however often it
+    was shown before: a read may lag, or fail for all. It is asked for again with a new key, and the answer tells.
     """
     there = {detail.code for detail in shown if detail.series == series}
     judged = {}
     for code, shown_before in codes.items():
         if code in there:
-            over = age >= waits.answered
-            judged[code] = Judged(Fate.LEFT, "", "it is still there") if over else Judged(None, _UNANSWERED)
+            over, why = age >= waits.answered, "it is still there"
         elif shown_before:
-            judged[code] = Judged(Fate.REVOKED, "", "it was there before the revocation and is gone")
+            over, why = age >= waits.answered, "it is not shown any more, which proves nothing"
         else:
-            judged[code] = Judged(Fate.LEFT if age >= waits.settled else None, _UNANSWERED)
+            over, why = age >= waits.settled, _UNANSWERED
+        judged[code] = Judged(Fate.LEFT, "", why) if over else Judged(None, _UNANSWERED)
     return judged
 
 

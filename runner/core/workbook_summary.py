@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.codes import CodeTable
+from runner.core.face_value import FaceValue, tell_worth
 from runner.core.model import Problem
 from runner.core.statuses import FLAG_SENTENCES, STATUS_WORDS
 from runner.core.totals import (
@@ -94,7 +95,8 @@ class Summary:
 class RunInWords:
     """What a run is, as far as its summary says it. Times in seconds since the epoch.
 
-    `series_names`: of the series whose names a list of series told.
+    `series_names`: of the series whose names a list of series told. `values`: of one coupon, by series. `preflight`:
+    what the check before the run found, as it was recorded.
     """
 
     name: str
@@ -109,6 +111,8 @@ class RunInWords:
     live: bool
     rehearsal: bool
     series_names: Mapping[int, str] = field(default_factory=dict)
+    values: Mapping[int, FaceValue] = field(default_factory=dict)
+    preflight: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +149,7 @@ def summarise(
         ),
         headline=_headline(totals, run.live),
         steps=_steps(run, totals, extent),
-        facts=_facts(run, exit_codes, local),
+        facts=_facts(run, totals, exit_codes, local),
         blocks=tuple(
             block
             for block in (
@@ -198,7 +202,7 @@ def _steps(run: RunInWords, totals: Totals, extent: Extent) -> tuple[str, ...]:
     return tuple(steps) or (() if run.live else ("There is nothing left to do.",))
 
 
-def _facts(run: RunInWords, exit_codes: Sequence[int], local: Local) -> tuple[tuple[str, str], ...]:
+def _facts(run: RunInWords, totals: Totals, exit_codes: Sequence[int], local: Local) -> tuple[tuple[str, str], ...]:
     user, host = str(run.owner.get("user", "")), str(run.owner.get("host", ""))
     zone = name_zone(local(run.started))
     outcome = run.state
@@ -212,12 +216,27 @@ def _facts(run: RunInWords, exit_codes: Sequence[int], local: Local) -> tuple[tu
         ("Outcome", outcome),
         ("Stopped because", run.reason),
         ("Files" if len(run.files) > 1 else "File", "\n".join(map(_file, run.files))),
+        ("Issued", tell_worth({series: coupons.issued for series, coupons in totals.series.items()}, run.values)),
+        ("Held back", _held_back(run.preflight)),
         ("Started by", f"{user} on {host}" if user and host else user or host),
         ("Started", tell_time(run.started, local)),
         ("Ended", tell_time(run.ended, local) if run.ended is not None else ""),
         ("Times are in", zone if zone == "UTC" else f"{zone}; the CSV files have UTC"),
     ]
     return tuple((label, text) for label, text in facts if text)
+
+
+def _held_back(preflight: Mapping[str, Any]) -> str:
+    """What the check before the run found to be impossible, a reason a line."""
+    reasons = preflight.get("held_back", ())
+    if preflight.get("problem"):
+        return f"the settings of the series were not known: {preflight['problem']}"
+    lines = [
+        f"{_many(one['orders'], 'order', 'orders')} of series {one['series']}: {one['message']}" for one in reasons
+    ]
+    if lines and preflight.get("ignored"):
+        lines.insert(0, "nothing (--ignore-preflight), although it was known that these cannot succeed:")
+    return "\n".join(lines[:REASONS_SHOWN])
 
 
 def _file(file: Mapping[str, Any]) -> str:

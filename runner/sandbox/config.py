@@ -56,6 +56,8 @@ class SeriesConfig:
     expiry_value: int = 0
     fixed_expiry: datetime | None = None
     campaign_id: int = 0
+    messages: bool = False
+    """A template of a message is set, and messages are not switched off. Told; none is sent."""
     external: bool = False
     exhausted_code: int = 5001
     """What an exhausted series answers (inferred: undocumented)."""

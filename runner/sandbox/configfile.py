@@ -120,6 +120,7 @@ def _series(table: Table, base: SeriesConfig, *, named: bool) -> SeriesConfig:
         expiry_value=table.integer("expiry_value", base.expiry_value, least=0),
         fixed_expiry=table.moment("fixed_expiry") or base.fixed_expiry,
         campaign_id=table.integer("campaign_id", base.campaign_id, least=-1),
+        messages=table.flag("messages", base.messages),
         external=table.flag("external", base.external),
         exhausted_code=table.integer("exhausted_code", base.exhausted_code, least=1),
         partial_in=cast(

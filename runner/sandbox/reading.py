@@ -78,8 +78,8 @@ class Reader:
             "expiryStrategyValue": series.expiry_value,
             "fixedExpiryDate": None if series.fixed_expiry is None else int(series.fixed_expiry.timestamp() * 1000),
             "externalIssual": series.external,
-            "smsTemplate": "",
-            "isSMSDisabled": True,
+            "smsTemplate": "Your coupon is {{voucher}}" if series.messages else "",
+            "isSMSDisabled": not series.messages,
         }
 
     def lookup(self, query: Query) -> Answer:

@@ -105,8 +105,11 @@ def write_orders(desk: Desk, chance: random.Random) -> Path:
     return desk.write("orders.csv", rows)
 
 
-def kill_trial(desk: Desk, *, seed: int, kills: int) -> Figures:
-    """Run, kill, go on, until it ends; then hold the books together. AssertionError: a promise is broken."""
+def kill_trial(desk: Desk, *, seed: int, kills: int, undo: bool = False) -> Figures:
+    """Run, kill, go on, until it ends; then hold the books together. AssertionError: a promise is broken.
+
+    `undo`: at last every run is undone, killed in the middle too, and nothing may be left.
+    """
     chance = random.Random(seed)
     figures = Figures()
     began = time.monotonic()
@@ -116,12 +119,15 @@ def kill_trial(desk: Desk, *, seed: int, kills: int) -> Figures:
         with Looker(desk, figures) as looker:
             _kill_until_it_ends(desk, server, file, chance, figures, kills)
             _hold_the_books_together(desk, server, figures)
-            _settle_until_nothing_is_left(desk, server, figures)
+            _settle_until_nothing_is_left(desk, figures, chance)
         assert not looker.problems, looker.problems
-    _hold_the_books_together(desk, server, figures)
-    assert figures.in_doubt == 0, f"{figures.in_doubt} coupons are still in doubt"
-    assert figures.issued == figures.coupons, "the ledger and the truth disagree"
-    desk.run("audit")  # 0: whatever the kills did, the history tells the same as the tables
+        _hold_the_books_together(desk, server, figures)
+        assert figures.in_doubt == 0, f"{figures.in_doubt} coupons are still in doubt"
+        assert figures.issued == figures.coupons, "the ledger and the truth disagree"
+        desk.run("audit")  # 0: whatever the kills did, the history tells the same as the tables
+        if undo:
+            _undo_everything(desk, server, chance)
+            desk.run("audit")
     figures.seconds = time.monotonic() - began
     return figures
 
@@ -155,14 +161,21 @@ def _kill_until_it_ends(
             return
 
 
-def _settle_until_nothing_is_left(desk: Desk, server: Server, figures: Figures) -> None:
-    """A later coupon for somebody else, `reconcile`, `resume`: until every doubt is settled and everything issued."""
+def _settle_until_nothing_is_left(desk: Desk, figures: Figures, chance: random.Random) -> None:
+    """A later coupon for somebody else, `reconcile`, `resume`: until every doubt is settled and everything issued.
+
+    `reconcile` is killed in the middle as well, before it may end.
+    """
     code = 5 if figures.in_doubt else 0
     for number in range(12):
         if not code:
             return
         later = desk.write(f"later{number}.csv", [f"{mobile(9000 + number)},500099,1"])
         desk.start("run", later, "--campaign", "later", *RUN_WORDS).wait()
+        killed = desk.start("reconcile", "--json", *SETTLE_WORDS)
+        threading.Event().wait(chance.uniform(0.2, 1.5))
+        killed.signal(signal.SIGKILL)
+        killed.wait()
         if desk.start("reconcile", "--json", *SETTLE_WORDS).wait() == 5:
             continue
         ended = desk.start("resume", *RUN_WORDS)
@@ -170,6 +183,29 @@ def _settle_until_nothing_is_left(desk: Desk, server: Server, figures: Figures) 
         if code == 2 and "Nothing to resume" in ended.last_line:
             return
         assert code in (0, 5), f"exit {code}: {ended.err}"
+
+
+def _undo_everything(desk: Desk, server: Server, chance: random.Random) -> None:
+    """Every run is undone, each time killed once on the way: nothing is left at the API."""
+    for run in desk.run("runs", "--last", "500", "--json").json:
+        words = ["undo", run["run"], "--yes", "--json"]
+        killed = desk.start(*words)
+        threading.Event().wait(chance.uniform(0.3, 2.0))
+        killed.signal(signal.SIGKILL)
+        killed.wait()
+        code = 5
+        for _ in range(5):
+            if code == 5:
+                code = desk.start(*words).wait()
+        assert code == 0, f"{words}: exit {code}"
+    left = [
+        coupon["code"]
+        for customer in server.truth()["customers"].values()
+        for entry in customer["series"].values()
+        for coupon in entry["coupons"]
+        if not coupon["revoked"]
+    ]
+    assert not left, f"{len(left)} coupons are left, {left[:3]} among them"
 
 
 def _wait_for(server: Server, process: Process, *, wanted: int, seconds: float) -> None:

@@ -23,7 +23,7 @@ from tests.acceptance.desk import Desk, Starter, mobile
 CONFIG = f"""
 [[series]]
 id = 8
-max_per_customer = 1
+answers = ["ok", "709"]
 [[customers]]
 mobile = "{mobile(1)}"
 email = "one@example.com"
@@ -35,7 +35,7 @@ mobile = "{mobile(4)}"
 answers = ["more_coupons"]
 """
 ROWS = [f"{mobile(1)},,7,2", ",one@example.com,7,2", f"{mobile(2)},,7,3", f"{mobile(3)},,7,1", f"{mobile(4)},,7,2",
-        f"{mobile(5)},,8,2", f"{mobile(6)},,7,1"]  # fmt: skip
+        f"{mobile(5)},,8,1", f"{mobile(8)},,8,1", f"{mobile(6)},,7,1"]  # fmt: skip
 RAISED = [f"{mobile(2)},,7,4", f"{mobile(6)},,7,1"]
 
 
@@ -121,6 +121,7 @@ def test_a_ledger_that_only_the_program_wrote_to_is_right(copy: Copy) -> None:
     assert document["wrong"] == 0
 
 
+TOLD = "SELECT hash FROM identity WHERE hash NOT IN (SELECT name FROM persons) ORDER BY person_id LIMIT 1"
 COUPON = "INSERT INTO coupons (call_key, order_id, position, coupon_id, code, hash, state) "
 EDITS: dict[str, tuple[list[str], str]] = {
     "a coupon added": (
@@ -183,6 +184,32 @@ EDITS: dict[str, tuple[list[str], str]] = {
     "a run's state": (["UPDATE runs SET state = 'abandoned' WHERE id = 1"], "runs"),
     "an override forgotten": (["UPDATE runs SET overrides = NULL WHERE overrides LIKE '%overlap%'"], "runs"),
     "another address of a campaign": (["UPDATE scopes SET url = 'http://127.0.0.1:1'"], "runs"),
+    "whom an order is sent to": (["UPDATE orders SET value = '919999999999' WHERE id = 2"], "names"),
+    "whom an order is sent to, another customer": (
+        ["UPDATE orders SET value = (SELECT value FROM orders WHERE id = 2) WHERE id = 3"], "names"
+    ),
+    "the kind of an identifier": (["UPDATE orders SET kind = 'email' WHERE id = 3"], "names"),
+    "a name moved to another person": (["UPDATE identity SET person_id = 3 WHERE person_id = 2"], "names"),
+    "a name that an answer told moved": ([f"UPDATE identity SET person_id = 3 WHERE hash = ({TOLD})"], "names"),
+    "a name that an answer told removed": ([f"DELETE FROM identity WHERE hash = ({TOLD})"], "names"),
+    "a name added": (["INSERT INTO identity SELECT org_id, randomblob(16), 3 FROM identity LIMIT 1"], "names"),
+    "an order closed for good": (["UPDATE orders SET closed = 'resent' WHERE id = 3"], "closings"),
+    "an order closed as forgotten": (["UPDATE orders SET closed = 'forgotten' WHERE id = 3"], "closings"),
+    "a closed order opened": (["UPDATE orders SET closed = NULL WHERE closed = '709'"], "closings"),
+    "a coupon's code": (["UPDATE coupons SET code = 'X' WHERE id = 1"], "coupons"),
+    "a coupon's id": (["UPDATE coupons SET coupon_id = '99' WHERE id = 1"], "coupons"),
+    "a call's code": (["UPDATE calls SET code = '707' WHERE code = '709'"], "calls"),
+    "a call's surprises": (["UPDATE calls SET flags = '[\"resent\"]' WHERE flags IS NULL"], "calls"),
+    "a call's surprise removed": (["UPDATE calls SET flags = NULL WHERE flags NOT NULL"], "calls"),
+    "a call's request id": (["UPDATE calls SET request_id = 'x' WHERE state = 'issued'"], "calls"),
+    "a run's options": (["UPDATE runs SET args = json_set(args, '$.max_coupons', 999999999)"], "runs"),
+    "a run's files": (["UPDATE runs SET files = '[]'"], "runs"),
+    "a run's name": (["UPDATE runs SET name = '20200101T000000Z-x-000000' WHERE id = 1"], "runs"),
+    "a run's exit code": (["UPDATE runs SET exit_code = 0 WHERE exit_code <> 0"], "runs"),
+    "a run's exit codes": (["UPDATE runs SET exit_codes = '[0]' WHERE exit_code <> 0"], "runs"),
+    "the name of a campaign": (["UPDATE scopes SET campaign = 'july' WHERE campaign = 'may'"], "runs"),
+    "the name of the organisation": (["UPDATE orgs SET name = 'Other'"], "runs"),
+    "the sign of this ledger in its keys": (["UPDATE meta SET value = 'abcdef' WHERE name = 'nonce'"], "runs"),
     "an event changed": (["UPDATE events SET body = body || ' ' WHERE seq = 5"], "history"),
     "an event's time changed": (["UPDATE events SET at = at + 1 WHERE seq = 5"], "history"),
     "an event removed": (["DELETE FROM events WHERE seq = 5"], "history"),
@@ -200,6 +227,66 @@ def test_every_edit_by_hand_is_found(copy: Copy, what: str) -> None:
     wrong = copy.wrong()
     assert name in wrong
     assert wrong[name], "somebody must be able to look"
+
+
+EVIDENCE_AND_UNDO: dict[str, tuple[str, str]] = {
+    "why a call was settled": ("UPDATE evidence SET why = 'the API said so'", "evidence"),
+    "who settled a call": ("UPDATE evidence SET \"by\" = 'read', who = NULL WHERE \"by\" = 'person'", "evidence"),
+    "evidence that decided nothing": ("UPDATE evidence SET why = 'x' WHERE verdict = 'in_doubt'", "evidence"),
+    "evidence removed": ("DELETE FROM evidence", "evidence"),
+    "evidence added": (
+        (
+            "INSERT INTO evidence (order_id, number, at, \"by\", method, verdict, found, why)"
+            " SELECT order_id, number, at, \"by\", method, verdict, found, 'more' FROM evidence LIMIT 1"
+        ),
+        "evidence",
+    ),
+    "what became of a revoked coupon": ("UPDATE revocation_coupons SET outcome = 'refused'", "closings"),
+    "a coupon taken out of a revocation": ("DELETE FROM revocation_coupons WHERE coupon = 1", "closings"),
+    "a coupon put into a revocation": (
+        (
+            "INSERT INTO revocation_coupons (revocation_id, coupon, shown, outcome)"
+            " SELECT revocation_id, 3, 1, outcome FROM revocation_coupons LIMIT 1"
+        ),
+        "closings",
+    ),
+    "an order of somebody forgotten opened": ("UPDATE orders SET closed = NULL WHERE closed = 'forgotten'", "closings"),
+    "somebody's being forgotten": ("UPDATE persons SET forgotten = NULL", "people"),
+}  # fmt: skip
+
+
+def test_edits_of_what_was_settled_undone_and_forgotten_are_found(desk: Desk) -> None:
+    """Evidence of reads and of a person's word, revocations, and orders that are closed for good."""
+    config = f'[[customers]]\nmobile = "{mobile(3)}"\nanswers = ["cut"]\n'
+    with desk.serving(config) as server:
+        desk.init(server)
+        file = desk.write("list.csv", [f"{mobile(1)},7,2", f"{mobile(2)},7,1", f"{mobile(3)},7,1"])
+        words = ["--campaign", "c", "--yes", "--max-coupons", "9", "--settle-wait", "0s"]
+        desk.run("run", file, *words, expect=None)
+        name = max((desk.folder / "coupon-runs").glob("*/summary.json")).parent.name
+        with closing(sqlite3.connect(desk.ledger)) as connection:
+            ((key,),) = connection.execute("SELECT key FROM calls WHERE state = 'in_doubt'").fetchall()
+        desk.run("resolve", name, key, "--issued", "1", "--why", "ticket 1", expect=None)
+        desk.run("undo", name, "--customer", mobile(1), "--yes", expect=None)
+        desk.run("forget", mobile(2), "--yes")
+    assert _wrong_of(desk) == {}
+    with closing(sqlite3.connect(desk.ledger)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = desk.ledger.read_bytes()
+    for what, (statement, check) in EVIDENCE_AND_UNDO.items():
+        with closing(sqlite3.connect(desk.ledger)) as connection:
+            assert connection.execute(statement).rowcount > 0, what
+            connection.commit()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert _wrong_of(desk).get(check), what
+        for path in desk.ledger.parent.glob(desk.ledger.name + "-*"):
+            path.unlink()
+        desk.ledger.write_bytes(whole)
+
+
+def _wrong_of(desk: Desk) -> dict[str, list[str]]:
+    checks = desk.run("audit", "--json", expect=None).json["checks"]
+    return {one["name"]: one["details"] for one in checks if one["verdict"] == "WRONG"}
 
 
 def test_an_older_copy_put_back_is_found(copy: Copy, lived: Desk) -> None:

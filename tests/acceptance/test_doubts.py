@@ -162,6 +162,20 @@ def shown_by(server, number: str) -> bool:
         return bool(json.load(answer)["entity"]["pagination"]["total"])
 
 
+def test_what_an_earlier_settling_called_missing_is_read_again_by_reconcile_and_by_the_next_run(desk):
+    """For a day: neither a finished campaign nor a settling before the run is forgotten."""
+    with desk.serving(answers("late_commit:1")) as server:
+        desk.init(server)
+        run = desk.issue("run", desk.write("list.csv", rows(2)), *AGREED, *NO_WAIT, "--timeout", "0.2s", expect=5)
+        desk.run("reconcile", "--settle-after", "0s", "--settle-wait", "0s", expect=None)
+        until(lambda: server.issued() == 2, "the slow call has issued after all")
+        until(lambda: shown_by(server, mobile(1)), "the API shows the coupon")
+        desk.run("reconcile", expect=None)
+        document = desk.run("show", run.summary["run"], "--json").json
+        assert (document["coupons"]["issued"], document["coupons"]["missing"]) == (2, 0)
+        assert server.posts() == 2
+
+
 # ── a person's word ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 

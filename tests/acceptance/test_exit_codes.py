@@ -133,12 +133,22 @@ def test_5_when_calls_remain_in_doubt(desk):
 
 
 def test_6_when_the_api_refuses_the_credentials(desk):
-    """The first call goes alone, so one refusal is enough; the command to go on with is there."""
+    """One harmless read before anything is sent tells; the same command is the one to run next."""
     with desk.serving(AUTH + "required = true\n") as server:
         desk.init(server)
         words = ["run", desk.write("list.csv", rows(20)), "--campaign", "c", "--yes", "--max-coupons", "20"]
         refused = desk.run(*words, expect=6, COUPON_RUNNER_API_PASSWORD="another-word")
         assert "refuses the credentials" in refused.last_line
+        assert "Next, when that is mended: coupon-runner run " in refused.last_line
+        assert server.posts() == 0
+
+
+def test_6_when_the_api_refuses_the_first_call(desk):
+    """A key that may read and not issue: the first call goes alone, so one refusal is enough; then `resume`."""
+    with desk.serving('answers = ["403"]\nrepeat_last = true\n') as server:
+        desk.init(server)
+        words = ["run", desk.write("list.csv", rows(20)), "--campaign", "c", "--yes", "--max-coupons", "20"]
+        refused = desk.run(*words, expect=6)
         assert "coupon-runner resume " in refused.last_line
         assert server.posts() == 1
 

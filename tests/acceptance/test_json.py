@@ -14,7 +14,7 @@ import pytest
 
 from runner.adapters.terminal.progress import JsonProgress
 from runner.cli.requests import app
-from runner.ports import Beat
+from runner.ports import Beat, Waiting
 from tests.acceptance.desk import PASSWORD, ROOT, USER, Desk, Reports, mobile, until
 
 PAGE = ROOT / "docs" / "json.md"
@@ -90,11 +90,18 @@ class Office:
         self.list = desk.write("list.csv", ROWS)
         self.series = desk.write("series.csv", ["415446,Welcome,2,10,5"], header="series_id,name,count,value,max_total")
         self.limits = desk.config(LIMITS)
-        self.run = str(self.rehearse(self.list, "--sandbox-config", self.limits, expect=5)["run"])
+        self.run = str(self.rehearse(self.list, "--sandbox-config", self.limits, "--ignore-preflight", expect=5)["run"])
 
     def rehearse(self, *words: str | Path, expect: int = 0) -> Any:
         """A rehearsal, agreed to; its summary."""
         return self.json("run", *words, "--sandbox", "--yes", "--reports", "csv", expect=expect)
+
+    def odd(self) -> list[str | Path]:
+        """What names a list whose series say something worth telling: a limit, a percentage, messages."""
+        settings = "id = 12\nmax_per_customer = 1\n[[series]]\nid = 13\nmessages = true\ndiscount_type = 'PERC'\n"
+        file = self.desk.write("odd.csv", [f"{mobile(15)},12,2", f"{mobile(16)},13,1", f"{mobile(17)},12,1"])
+        config = self.desk.config(f"[[series]]\n{settings}", "odd.toml")
+        return [file, "--campaign", "odd", "--sandbox", "--sandbox-config", config]
 
     def json(self, *words: str | Path, expect: int | None = 0, **variables: str) -> Any:
         """What a command prints with `--json`, whole."""
@@ -106,13 +113,22 @@ def plans(office: Office) -> Iterator[Any]:
     rows = office.desk.write("plain.csv", [mobile(11), mobile(12)], header="mobile")
     yield office.json("plan", rows, "--series-file", office.series, "--sandbox", "--campaign", "other")
     yield office.json("plan", office.list, "--sandbox", "--campaign", "other", "--overlap", "refuse", expect=3)
+    yield office.json("plan", *office.odd(), expect=1)
     yield office.json("plan", office.desk.write("bad.csv", ["nobody,1,1"]), "--sandbox", expect=3)
     yield office.json("run", office.list, "--dry-run", "--sandbox", expect=1)
+    with office.desk.serving(f'[[customers]]\nmobile = "{mobile(3)}"\nunknown = true\n') as server:
+        other = Desk(office.desk.folder / "other", office.desk.starter)
+        other.init(server)
+        held = other.write("held.csv", [f"{mobile(2)},415446,1"])
+        other.run("run", held, "--campaign", "held", "--yes", "--max-coupons", "1")
+        office.desk.init(server)
+        yield office.json("plan", office.list, "--campaign", "c", expect=1)
 
 
 def summaries(office: Office) -> Iterator[Any]:
     """A run, its rest, an overlap that was allowed, a file written again, a run given up."""
     yield office.json("report", office.run, "--reports", "csv")
+    yield office.rehearse(*office.odd(), expect=1)
     resent = "[[series]]\nid = 9\nresend_existing = true\n"
     words: list[str | Path] = ["--sandbox-config", office.desk.config(resent, "resent.toml"), "--campaign", "again"]
     file = office.desk.write("again.csv", [f"{mobile(21)},9,1"])
@@ -157,6 +173,22 @@ def followed(office: Office) -> Iterator[Any]:
     yield office.json("show", office.run, "--follow")
 
 
+def steered(office: Office) -> Iterator[Any]:
+    """A run that is told all there is to tell."""
+    with office.desk.serving("latency_seconds = 0.2\n") as server:
+        office.desk.init(server)
+        rows = office.desk.write("many.csv", [f"{mobile(n)},415446,1" for n in range(1, 200)])
+        words = ("--campaign", "long", "--yes", "--max-coupons", "999", "--concurrency", "1", "--reports", "csv")
+        run = office.desk.start("run", rows, *words)
+        office.desk.until_posts(server, 1)
+        name = office.json("runs")[0]["run"]
+        for command in ("pause", "resume", "stop"):
+            if command == "stop":
+                yield office.json("set-rate", name, "300/m")
+            yield office.json(command, name)
+        assert run.wait() == 75
+
+
 def examined(office: Office) -> Iterator[Any]:
     """A rehearsal, where all is well, with a job; and a machine on which nothing was set up."""
     job = office.desk.config('input = "none*.csv"\ncampaign = "c"\nguards.max_coupons = 1\n', "daily.toml")
@@ -199,7 +231,7 @@ def progress(office: Office) -> Iterator[Any]:
             "in_flight": 0,
         }
         rest = {"calls_per_second": 1.0, "eta_seconds": None, "state": "issuing"}
-        display.beat(Beat(**figures, **rest, waiting=((8, "5005"),)))  # type: ignore[arg-type]
+        display.beat(Beat(**figures, **rest, waiting=(Waiting(8, "5005"),)))  # type: ignore[arg-type]
     yield json.loads(stream.getvalue())
 
 
@@ -257,6 +289,7 @@ DOCUMENTS: dict[str, Callable[[Office], Iterator[Any]]] = {
     "`runs`": lambda office: iter([office.json("runs", "--sandbox")]),
     "`show`": shown,
     "`show --follow`": followed,
+    "`pause`, `stop`, `set-rate`": steered,
     "`doctor`": examined,
     "`find`": found,
     "`reconcile`": settled,
@@ -267,6 +300,7 @@ DOCUMENTS: dict[str, Callable[[Office], Iterator[Any]]] = {
     "`recover`": recovered,
     "`forget`": lambda office: iter([office.json("forget", mobile(1), "--yes", "--sandbox")]),
     "`purge`": lambda office: iter([office.json("purge", "--older-than", "0d", "--yes", "--sandbox")]),
+    "`template`": lambda office: iter([office.json("template")]),
     "`init`": lambda office: iter([office.json("init", "--org", "acme", "--api-url", "http://127.0.0.1:9")]),
     "`init --job`": lambda office: iter([office.json("init", "--job", "nightly")]),
     "`sandbox`": first_line_of_the_sandbox,

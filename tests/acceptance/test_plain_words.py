@@ -30,6 +30,9 @@ def test_a_campaign_or_an_organisation_that_cannot_be_seen_is_refused_in_one_lin
 def test_names_of_every_script_are_names_and_a_nul_is_none():
     """Joiners that a script needs, and blanks, are a part of a name."""
     assert name_problem("Диwali — जन्मदिन क्\u200dष 2026-11") is None
+    for sign in "\u200b\u202e\u2066\u00ad\ufeff\u3164\u2800":
+        assert name_problem(f"may{sign}") is not None, f"U+{ord(sign):04X}"
+    assert name_problem("may\u200d") is not None
     assert name_problem("a\0b") == "a name is one line of visible text, and this one holds a NUL"
 
 

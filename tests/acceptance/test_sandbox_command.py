@@ -61,11 +61,13 @@ def test_it_plays_real_series_with_what_they_have_left(desk):
 def test_a_rehearsal_meets_the_limits_of_the_real_series(desk):
     """Settings printed once, then rehearsed with: two codes are left for three customers."""
     with desk.serving(LIVE) as live:
-        words = ["sandbox", "--like-live", "--series", "415446", "--api-url", live.url, "--print-config"]
-        printed = desk.run(*words, **CREDENTIALS).out
+        asked = ["sandbox", "--like-live", "--series", "415446", "--api-url", live.url, "--print-config"]
+        printed = desk.run(*asked, **CREDENTIALS).out
     assert tomllib.loads(printed)["series"][0]["issued_before"] == 998
     file = desk.write("list.csv", [f"{mobile(n)},415446,1" for n in range(1, 4)])
-    reports = desk.rehearse(file, "--sandbox-config", desk.config(printed, "live.toml"), expect=1)
+    words = [file, "--sandbox-config", desk.config(printed, "live.toml")]
+    assert "1 would be refused" in desk.run("run", *words, "--sandbox", "--yes", expect=3).last_line
+    reports = desk.rehearse(*words, "--ignore-preflight", expect=1)
     assert sorted(reports.statuses()) == ["failed", "issued", "issued"]
 
 

@@ -24,8 +24,8 @@ from runner.adapters.coupon_api import CouponApi
 from runner.adapters.ledger.engine_ledger import SqliteLedger
 from runner.core.codes import CodeTable
 from runner.core.model import Identifier, Kind
-from runner.core.pacing import Pace
 from runner.engine import Engine, EngineOptions, Stop, StopKind
+from runner.pace import Pace
 from runner.ports import Beat
 from tests.adapters.calling import CREDENTIALS, SHORT_SECONDS, NoNames
 from tests.adapters.ledger_world import SqliteWorld
@@ -318,7 +318,7 @@ async def order(folder: Path, api: CouponApi, watching: Watching) -> AsyncIterat
                 api=api,
                 clock=Hasty(),
                 progress=watching,
-                pace=Pace(None),
+                pace=Pace(None, Hasty()),
                 codes=CodeTable.default(),
                 names_of=lambda _: (),
                 options=EngineOptions(run=1, nonce=world.nonce, concurrency=2, target=TARGET),

@@ -22,9 +22,9 @@ from runner.adapters.ledger.files import LedgerFile
 from runner.app.loading import after_the_newest
 from runner.core.codes import CodeTable
 from runner.core.model import Identifier, Kind
-from runner.core.pacing import Pace
 from runner.engine import EXIT_OF_STOP, Engine, EngineOptions, Stop
 from runner.errors import LedgerFailed
+from runner.pace import Pace
 from tests.adapters.calling import CREDENTIALS
 from tests.adapters.ledger_world import NOW, SqliteWorld
 from tests.adapters.raw_server import RawServer
@@ -48,7 +48,7 @@ async def issue(world: SqliteWorld, api: CouponApi) -> Stop | None:
         api=api,
         clock=Hasty(),
         progress=Watching(),
-        pace=Pace(None),
+        pace=Pace(None, Hasty()),
         codes=CodeTable.default(),
         names_of=lambda _: (),
         options=EngineOptions(run=1, nonce=world.nonce, concurrency=4, target=ORDERS),
@@ -209,7 +209,8 @@ def test_history_may_go_back_in_time_without_harm(tmp_path: Path) -> None:
         async with RawServer(bank.stage(None)) as server, CouponApi(server.url, CREDENTIALS) as api:
             steps = SqliteLedger(world.file, wall=lambda: NOW + next(wall))
             engine = Engine(
-                ledger=steps, api=api, clock=Hasty(), progress=Watching(), pace=Pace(None), codes=CodeTable.default(),
+                ledger=steps, api=api, clock=Hasty(), progress=Watching(), pace=Pace(None, Hasty()),
+                codes=CodeTable.default(),
                 names_of=lambda _: (),
                 options=EngineOptions(run=1, nonce=world.nonce, concurrency=4, target=ORDERS),
             )  # fmt: skip

@@ -187,6 +187,7 @@ DROP INDEX coupons_replaced;
 ALTER TABLE coupons DROP COLUMN replaced_by;
 DROP TABLE lost_heads;
 DROP TABLE recovered;
+DROP TABLE control;
 ALTER TABLE persons DROP COLUMN forgotten;
 PRAGMA user_version = 1;
 """

@@ -72,6 +72,7 @@ def test_what_became_of_each_coupon_is_told_without_its_code(built: ReportLedger
     assert events(built)[-1] == {
         "revocation": [begun.key, SERIES, "in_doubt"],
         "coupons": [[order, 1, digest, "issued", "revoked"], [order, 1, digest, "issued", "redeemed"]],
+        "fates": [[order, 1, digest, "revoked"], [order, 1, digest, "redeemed"]],
     }
     assert not any(f'"{code}"' in str(events(built)[-2:]) for code in "ABC")
 

@@ -53,7 +53,7 @@ def test_what_is_under_way_is_missing_and_not_in_doubt(ledger):
         calls=4,
         failed_orders=1,
         in_flight=1,
-        waiting=((535521, "5005"),),
+        waiting=((535521, "5005", 1_790_000_000.0),),
     )
 
 

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -299,6 +300,19 @@ def test_a_run_loaded_meanwhile_changes_the_plan(world: World):
             staging.load(world.new_run(), campaign, plan)
         assert world.counts() == before
         assert len(world.plan(staging, campaign).overlaps) == 1
+        staging.load(world.new_run(), campaign, plan)
+
+
+def test_a_run_that_would_ask_for_something_else_than_its_plan_is_not_loaded(world: World):
+    """What was agreed to and what is open once it is loaded are compared to the coupon."""
+    with Staging(world.file) as staging:
+        staging.add([row(2, "m1", count=3)])
+        campaign = world.campaign("May")
+        plan = world.plan(staging, campaign)
+        before = world.counts()
+        with pytest.raises(PlanChanged):
+            staging.load(world.new_run(), campaign, replace(plan, missing=plan.missing - 1))
+        assert world.counts() == before
         staging.load(world.new_run(), campaign, plan)
 
 

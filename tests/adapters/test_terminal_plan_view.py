@@ -13,8 +13,10 @@ from rich.cells import cell_len
 
 from runner.adapters.terminal.plan_view import ColumnSeen, SeriesSeen, coupons_sum, plan_json, rows_sum, show_plan
 from runner.adapters.terminal.screens import screen_for
+from runner.core.forecast import Forecast, Limit
 from runner.core.model import Place, Problem
 from runner.core.planning import OverlapSeen, Plan, SeriesPlan
+from runner.core.preflight import Findings, HeldBack, Remark, Why
 
 COLUMNS = (
     ColumnSeen("Ph No", "mobile", "11,940 filled, 60 blank, 11,640 different, 12 digits"),
@@ -93,6 +95,24 @@ def test_campaign_org_file_columns_pace_and_end_are_named():
     assert "Run X waits." in text
 
 
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        (Limit.PACE, "about 3 h 12 min at 100/m, decided by the pace; until 04:31"),
+        (Limit.ANSWERS, "about 3 h 12 min at most 100/m, decided by how fast calls are answered; until 04:31"),
+        (Limit.HOURS, "about 3 h 12 min at most 100/m, when its hours end; the rest is left; until 04:31"),
+    ],
+)
+def test_how_long_it_takes_is_said_with_what_decides_it(limit, words):
+    ahead = Forecast(11520.0, limit)
+    text = flat(shown(plan_of(), rate="100/m", until="04:31", ahead=ahead))
+    assert f"at least 221 calls for 201 orders; {words}" in text
+    document = plan_json(
+        plan_of(), campaign="c", org="o", rehearsal=False, files=["f"], columns=COLUMNS, rate="100/m", ahead=ahead
+    )
+    assert (document["seconds"], document["decided_by"]) == (11520.0, str(limit))
+
+
 def test_each_series_has_its_figures_and_the_table_its_sum():
     lines = [line.split() for line in shown(plan_of()).splitlines()]
     assert ["415446", "100", "1,000", "50", "2", "948", "110"] in lines
@@ -117,6 +137,12 @@ def test_overlaps_say_where_how_many_and_which_rows():
     assert "Already issued elsewhere: 42 orders" in text
     assert "42 orders: campaign diwali, run 20261101T040000Z-diwali-aa11bb, october.csv, 2026-11-01" in text
     assert "rows 3, 1700, 20, 21, 22 and 2 more" in text
+
+
+def test_it_is_said_when_others_on_the_key_would_be_refused():
+    """Beside the calls, as a note."""
+    assert "Note tills would be refused" in flat(shown(plan_of(), pace_advice="tills would be refused"))
+    assert "Note" not in shown(plan_of())
 
 
 def test_more_overlaps_than_are_shown_are_counted():
@@ -232,7 +258,7 @@ def test_the_json_holds_every_series_and_figure_without_cells():
     text = json.dumps(data)
     assert "SECRET" not in text
     assert data["rows"] == {"total": 12_000, "used": 11_640, "rejected": 300, "duplicates": 60}
-    sums = {"target": 15_000, "issued_before": 750, "in_doubt": 30, "to_issue": 14_220, "replaced": 0}
+    sums = {"target": 15_000, "issued_before": 750, "in_doubt": 30, "to_issue": 14_220, "replaced": 0, "held_back": 0}
     assert data["coupons"] == sums
     assert len(data["series"]) == 15
     assert len(data["rejected_examples"]) == 25
@@ -263,6 +289,64 @@ def test_the_list_of_series_names_them_and_says_what_the_coupons_are_worth():
     partly = flat(shown(plan_of(), width=120, listed_series={415447: LISTED[415447]}))
     assert "94,800" in partly
     assert "96,222" not in partly
+
+
+def test_what_is_to_be_issued_is_worth_so_much_and_a_percentage_says_so():
+    """Money is added up; what is no money, or not known, is counted apart."""
+    of_the_api = {415446: SeriesSeen(percent=Decimal(10)), 415447: SeriesSeen(value=Decimal(50))}
+    text = flat(shown(plan_of(), width=120, listed_series=of_the_api))
+    assert "948 coupons, worth 47,400; 948 coupons that take off a percentage" in text
+    assert "1,000 50 2 948 110 10 %" in text
+    assert "948 coupons, worth 94,800; 948 coupons of series whose value is not known" in flat(
+        shown(plan_of(), width=120, listed_series={415447: LISTED[415447]})
+    )
+    assert "Worth" not in shown(plan_of())
+
+
+TWELVE = tuple(Place(0, "", number) for number in range(2, 14))
+BACK = HeldBack(415446, "expired", "the series expired on 2026-10-31", 12, 30, TWELVE)
+FINDINGS = Findings(
+    checked=True,
+    remarks=(
+        Remark(415447, Why.RESENDS, "who holds one is sent that one again"),
+        Remark(415447, Why.SHORT, "10 coupons are left of it and 948 are to be issued: 938 would be refused"),
+    ),
+)
+
+
+def test_what_is_held_back_is_told_with_its_rows_before_anything_is_agreed():
+    """How much, why, which rows; the sum of the coupons still holds; what would do damage comes before what is odd."""
+    plan = replace(plan_of(), back=30, missing=plan_of().missing - 30, held_back=(BACK,))
+    text = flat(shown(plan, width=120, findings=FINDINGS))
+    assert "- 30 held back" in text
+    assert "12 orders (30 coupons) cannot succeed, as the series are set up: held back, not sent" in text
+    assert "Series 415446: 12 orders (30 coupons), the series expired on 2026-10-31; rows 2, 3, 4, 5, 6, 7" in text
+    assert "8, 9 and 4 more" in text
+    assert text.index("938 would be refused") < text.index("who holds one is sent")
+    ignored = flat(shown(plan, width=120, findings=replace(FINDINGS, ignored=True)))
+    assert "are sent nonetheless (--ignore-preflight)" in ignored
+    sheets = BACK._replace(orders=2, rows=(Place(0, "May", 2), Place(0, "June", 3)))
+    several = flat(shown(replace(plan, held_back=(sheets,)), width=120, files=["list.xlsx"]))
+    assert "rows 2 of May list.xlsx, 3 of June list.xlsx" in several
+
+
+def test_settings_that_could_not_be_read_are_said_and_nothing_is_held_back():
+    """One sentence, which names the reason."""
+    text = flat(shown(plan_of(), findings=Findings(problem="these credentials have no access to this read (HTTP 403)")))
+    assert "The settings of the series are not known: these credentials have no access to this read" in text
+
+
+def test_programs_are_told_what_is_held_back_with_its_first_rows():
+    """Series, reason, sums and rows; the remarks beside them."""
+    plan = replace(plan_of(), back=30, held_back=(BACK,))
+    document: Any = plan_json(
+        plan, campaign="c", org="o", rehearsal=False, files=["f.csv"], columns=COLUMNS, findings=FINDINGS
+    )
+    (told,) = document["preflight"]["held_back"]
+    assert (told["series"], told["why"], told["orders"], told["coupons"]) == (415446, "expired", 12, 30)
+    assert told["rows"][0] == {"file": "f.csv", "sheet": "", "row": 2}
+    remarks = document["preflight"]["remarks"]
+    assert [(one["why"], one["damage"]) for one in remarks] == [("resends", False), ("short", True)]
 
 
 def test_a_limit_of_a_series_that_does_not_suffice_is_said():

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from runner.adapters.terminal.bar import BarProgress
 from runner.adapters.terminal.progress import JsonProgress, NoProgress, PlainProgress, progress_for
-from runner.ports import Beat
+from runner.ports import Beat, Waiting
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -30,7 +30,7 @@ BEAT = Beat(
     calls=900,
     calls_per_second=96.4,
     eta_seconds=720.0,
-    waiting=((415446, "5005"),),
+    waiting=(Waiting(415446, "5005"),),
     state="issuing",
     in_flight=16,
 )
@@ -102,7 +102,7 @@ def test_no_line_of_the_bar_is_wider_than_the_terminal(width):
         failed_orders=1_234_567,
         calls_per_second=12_345.6,
         eta_seconds=9e5,
-        waiting=tuple((9_000_000_000 + n, code) for n in range(9) for code in ("5005", "521", "429", "4001")),
+        waiting=tuple(Waiting(9_000_000_000 + n, code) for n in range(9) for code in ("5005", "521", "429", "4001")),
         state="throttled",
     )
     shown = bar_of(huge, width=width, messages=["the queue of the series is empty " * 9])
@@ -123,6 +123,34 @@ def test_a_pausing_run_promises_no_end():
     assert "08:57" not in shown
 
 
+def test_a_paused_run_says_by_whom_and_since_when():
+    """On the bar and in a plain line; no end is promised, and programs are told too."""
+    paused = replace(BEAT, state="paused", paused_by="ann", paused_since=1795403100.0)
+    shown = ESCAPE.sub("", bar_of(paused))
+    assert "after somebody lets it go on (paused by ann since 08:35)" in shown
+    assert "about" not in shown
+    stream = io.StringIO()
+    with PlainProgress(stream, clock=HandClock(), zone=IST) as display:
+        display.beat(paused)
+    assert "paused: 7,340 of 12,000" in stream.getvalue()
+    assert "(paused by ann since 08:35)" in stream.getvalue()
+    stream = io.StringIO()
+    with JsonProgress(stream, clock=HandClock()) as display:
+        display.beat(paused)
+    told = json.loads(stream.getvalue())
+    assert (told["state"], told["paused_by"], told["paused_since"]) == ("paused", "ann", "2026-11-23T03:05:00.000Z")
+
+
+def test_the_end_says_what_decides_it():
+    """For people a sentence, for programs a word."""
+    beat = replace(BEAT, decided_by="series 415446")
+    assert "about 08:57 (in 12 min), when series 415446 gives up waiting" in ESCAPE.sub("", bar_of(beat, width=120))
+    stream = io.StringIO()
+    with JsonProgress(stream, clock=HandClock()) as display:
+        display.beat(beat)
+    assert json.loads(stream.getvalue())["decided_by"] == "series 415446"
+
+
 def test_issued_in_doubt_and_missing_differ_by_sign_and_not_only_by_colour():
     line = next(line for line in ESCAPE.sub("", bar_of(BEAT)).splitlines() if "issuing" in line)
     drawn = line.split()[1]
@@ -141,8 +169,20 @@ def test_no_color_is_honoured_by_the_bar(monkeypatch):
     assert not COLOUR.search(bar_of(BEAT))
 
 
+def test_a_series_that_waits_says_since_when_and_when_it_gives_up():
+    """The budget is never a secret; the first few of many."""
+    wall = HandClock().wall()
+    waiting = tuple(Waiting(n, "5005", wall - 600.0, wall + 10_200.0) for n in (415446, 2, 3, 4, 5))
+    stream = io.StringIO()
+    with PlainProgress(stream, clock=HandClock(), zone=IST) as display:
+        display.beat(replace(BEAT, waiting=waiting))
+    told = stream.getvalue().partition("waiting: ")[2].splitlines()[0].split("; ")
+    assert told[0] == "series 415446 empty since 08:35, gives up 11:35"
+    assert told[3:] == ["and 2 more series"]
+
+
 def test_many_waiting_series_are_counted_and_not_cut():
-    waiting = (*((n, "5005") for n in range(1, 9)), (50, "429"))
+    waiting = (*(Waiting(n, "5005") for n in range(1, 9)), Waiting(50, "429"))
     shown = ESCAPE.sub("", bar_of(replace(BEAT, waiting=waiting)))
     assert "series 1, 2, 3 and 5 more: The queue" in shown
     assert "series 50: The key's limit" in shown
@@ -275,7 +315,7 @@ def test_json_lines_are_one_object_each_with_utc_times():
     assert first["type"] == "progress"
     assert first["time"] == "2026-11-23T03:15:00.000Z"
     assert (first["target"], first["issued"], first["in_doubt"], first["missing"]) == (12_000, 7_340, 12, 4_648)
-    assert first["waiting"] == [{"series": 415446, "code": "5005"}]
+    assert first["waiting"] == [{"series": 415446, "code": "5005", "since": None, "gives_up": None}]
     assert first["eta_seconds"] == 720.0
     assert second == {"type": "message", "time": "2026-11-23T03:15:00.000Z", "message": "series 415446\nwaits"}
 

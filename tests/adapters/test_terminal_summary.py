@@ -7,6 +7,7 @@ import io
 import re
 import shlex
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from rich.cells import cell_len
@@ -14,6 +15,7 @@ from rich.cells import cell_len
 from runner.adapters.terminal.endings import command_line, last_line
 from runner.adapters.terminal.screens import put, screen_for
 from runner.adapters.terminal.summary_view import show_summary
+from runner.core.face_value import FaceValue
 from runner.core.totals import Coupons, Totals
 
 RUN = "20261123T031500Z-birthday-4f9a1c"
@@ -79,6 +81,13 @@ def test_the_coupons_add_up_and_say_what_this_run_issued():
         "23,280 wanted + 5 held above their target = 22,000 issued + 80 in doubt + 1,205 missing"
         " 22,000 issued = 20,800 in this run + 1,200 before; 7 of them revoked since"
     ) in text
+
+
+def test_what_is_issued_is_worth_so_much_where_that_is_known():
+    """By the list of series or the API; nothing is said where nobody knows."""
+    text = flat(shown(values={415446: FaceValue(Decimal(50)), 535521: FaceValue(percent=Decimal(10))}))
+    assert "Issued 19,000 coupons, worth 950,000; 3,000 coupons that take off a percentage" in text
+    assert "worth" not in shown()
 
 
 def test_every_status_has_its_rows_in_plain_words_and_a_sum():

@@ -17,7 +17,7 @@ from runner.core.keys import scope_key
 from runner.core.model import Kind, Ref
 from runner.core.planning import Duplicates, Overlap
 from runner.core.refs import write_ref
-from runner.errors import InputRefused, LedgerVersion, UsageError
+from runner.errors import InputRefused, LedgerVersion, SettingsError, UsageError
 from runner.settings import Options
 
 
@@ -241,8 +241,148 @@ def test_a_mapping_that_was_told_once_holds_for_the_campaign(desk: Desk):
     first = desk.take(path, map=["mobile=Contact", "series_id=Kind"], load=True)
     assert first.mapping == {"Contact": "mobile", "Kind": "series_id"}
     assert desk.take(path).mapping == first.mapping
-    with pytest.raises(InputRefused):
-        desk.take(path, campaign="June")
+
+
+def test_columns_are_remembered_by_their_headings_once_a_run_was_agreed_to(desk: Desk):
+    """In the org's other campaigns too, whatever the order of the columns, and it is said."""
+    told = ["mobile=Contact", "series_id=Kind"]
+    with pytest.raises(InputRefused, match="No column names the customer"):
+        desk.take(desk.write("list.csv", "Contact,Kind\n919000000001,415446\n"))
+    desk.take(desk.write("list.csv", "Contact,Kind\n919000000001,415446\n"), map=told, load=True)
+    again = desk.take(desk.write("other.csv", "Kind,Contact\n415446,919000000002\n"), campaign="June")
+    assert again.mapping == {"Contact": "mobile", "Kind": "series_id"}
+    assert any("'Contact' is the mobile" in note and "with the same headings" in note for note in again.notes)
+    with pytest.raises(InputRefused, match="No column names the customer"):
+        desk.take(desk.write("third.csv", "Kind,Contact,More\n415446,919000000002,x\n"), campaign="June")
+
+
+def test_what_is_told_now_wins_over_what_is_remembered(desk: Desk):
+    """A person may have been wrong, or the file has changed."""
+    text = "Contact,Other,Kind\n919000000001,919000000002,415446\n"
+    desk.take(desk.write("list.csv", text), map=["mobile=Contact", "series_id=Kind"], load=True)
+    again = desk.take(desk.write("list.csv", text), campaign="June", map=["mobile=Other"])
+    assert again.mapping == {"Other": "mobile", "Kind": "series_id"}
+    ids = desk.take(desk.write("list.csv", text), campaign="June", map=["externalId=Contact"])
+    assert ids.mapping == {"Contact": "externalId", "Kind": "series_id"}
+
+
+CUSTOMER_ID = "Customer ID,series_id\nC-1,415446\n"
+
+
+def test_a_person_is_asked_whether_a_customer_id_is_the_external_id(desk: Desk):
+    """And not again for the same headings; the printed command has the answer."""
+    desk.answer = "yes"
+    intake = desk.take(desk.write("list.csv", CUSTOMER_ID), present=True, load=True)
+    assert "'Customer ID' may be the externalId" in desk.asked[0][0]
+    assert (intake.mapping["Customer ID"], intake.asked) == ("externalId", {"map": "externalId=Customer ID"})
+    desk.asked.clear()
+    again = desk.take(desk.write("list.csv", CUSTOMER_ID), present=True, campaign="June")
+    assert (again.mapping["Customer ID"], desk.asked) == ("externalId", [])
+
+
+def test_a_customer_id_that_nobody_vouches_for_is_no_external_id(desk: Desk):
+    """It may be the id of another system: the default answer is no, and without a terminal nobody is asked."""
+    for present in (True, False):
+        with pytest.raises(InputRefused, match='--map externalId="Customer ID"'):
+            desk.take(desk.write("list.csv", CUSTOMER_ID), present=present)
+    beside = desk.write("both.csv", "Customer ID,mobile,series_id\nC-1,919000000001,415446\n")
+    assert "Customer ID" not in desk.take(beside, present=True).mapping
+
+
+def test_headings_of_the_settings_mean_what_they_say(desk: Desk):
+    """Beside the synonyms that come with the program."""
+    path = desk.write("list.csv", "Handset,Kind\n919000000001,415446\n")
+    intake = desk.take(path, headings={"mobile": ["hand set"], "series": ["KIND"]})
+    assert intake.mapping == {"Handset": "mobile", "Kind": "series_id"}
+    with pytest.raises(SettingsError, match="'Handset' is said to be mobile and email"):
+        desk.take(path, headings={"mobile": ["hand set"], "email": ["Handset"]})
+
+
+def test_swapped_columns_are_refused_with_the_candidates(desk: Desk):
+    """Before a row is read; nothing is swapped back by itself."""
+    rows = "".join(f"customer{n}@example.com,91900000000{n},415446\n" for n in range(1, 5))
+    with pytest.raises(
+        InputRefused, match=r"'Mobile' is taken for the mobile, but holds addresses.*'Email'"
+    ) as refused:
+        desk.take(desk.write("list.csv", f"Mobile,Email,series_id\n{rows}"), identify_by="mobile")
+    assert '--map mobile="Email"' in str(refused.value)
+
+
+# ── where the table is ───────────────────────────────────────────────────────────────────────────────────────────────
+
+TITLED = (
+    "Diwali list,,\nas of 2026-11-01,,\n,,\nMobile No.,Series,Qty\n919000000001,415446,2\n,,\n919000000002,415446,1\n"
+    "Mobile No.,Series,Qty\nTOTAL,,3\nPrepared by: customer desk,,\n"
+)
+
+
+def test_titles_totals_and_notes_are_no_customers_and_listed_as_such(desk: Desk):
+    """With true row numbers; the run records what was left out."""
+    intake = desk.take(desk.write("list.csv", TITLED), load=True)
+    assert (desk.rows, len(desk.orders)) == (2, 2)
+    said = "\n".join(intake.notes)
+    assert "the headings stand in row 4; above them rows 1, 2 are left out as titles" in said
+    assert "row 9 (a total)" in said
+    assert "row 8 (the headings once more)" in said
+    assert "row 10 (a note, 'Prepared by')" in said
+    left_out: Any = intake.files[0]["left_out"]
+    assert [what for what, _, _ in left_out] == [
+        "the headings once more",
+        "a total",
+        "a note, 'Prepared by'",
+    ]
+
+
+def test_titles_above_the_headings_do_not_hide_what_separates_the_cells(desk: Desk):
+    """A title line has no separator, or other ones."""
+    intake = desk.take(desk.write("list.csv", "Customers, all of them\n\nMobile;Series\n919000000001;415446\n"))
+    assert (intake.mapping, desk.rows) == ({"Mobile": "mobile", "Series": "series_id"}, 1)
+
+
+# ── values of whole columns ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_ids_that_lost_zeros_in_front_are_refused_wherever_they_stand(desk: Desk):
+    """A column of one width with some shorter; the first rows are judged like the last ones."""
+    text = "external_id,series_id\n1234567,415446\n" + "".join(f"1234567{n},415446\n" for n in range(5))
+    desk.take(desk.write("list.csv", text), load=True)
+    assert (desk.rows, len(desk.orders)) == (6, 5)
+    desk.take(desk.write("list.csv", text), campaign="June", short_ids="accept", load=True)
+    assert len(desk.orders) == 11
+
+
+BOTH_WAYS = "mobile,series_id\n6591234567,415446\n447400123456,415446\n971500000001,415446\n"
+
+
+def test_mobiles_whose_country_is_not_certain_need_a_format(desk: Desk):
+    """6591234567 is one of Singapore, or of India without its code: the others have theirs, so nobody guesses."""
+    path = desk.write("list.csv", BOTH_WAYS)
+    with pytest.raises(UsageError, match="--phone-format international"):
+        desk.take(path, region="IN")
+    assert desk.take(path, region="IN", phone_format="international", load=True).phone_format == "international"
+
+
+def test_a_person_is_asked_how_the_mobiles_are_written(desk: Desk):
+    """The input is read again with the answer."""
+    desk.answer = "international"
+    intake = desk.take(desk.write("list.csv", BOTH_WAYS), region="IN", present=True)
+    assert (intake.phone_format, intake.asked["phone_format"], desk.rows) == ("international", "international", 3)
+
+
+def test_a_column_of_one_country_needs_no_format(desk: Desk):
+    """Where all others lack their country code, so does 6591234567; with it written out it is somebody else."""
+    text = "mobile,series_id\n6591234567,415446\n9000000001,415446\n+6591234567,415446\n"
+    desk.take(desk.write("list.csv", text), region="IN", load=True)
+    assert len(desk.orders) == 3
+
+
+def test_a_count_above_the_most_of_a_row_is_rejected(desk: Desk):
+    """An id of a series under the count would be hundreds of thousands of coupons."""
+    path = desk.write("list.csv", "mobile,series_id,count\n919000000001,415446,12000\n")
+    desk.take(path, load=True)
+    assert desk.orders == []
+    desk.take(path, campaign="June", max_per_row=12000, load=True)
+    assert len(desk.orders) == 1
 
 
 def test_a_heading_that_meant_something_else_is_refused(desk: Desk):
@@ -350,14 +490,14 @@ def test_a_person_is_asked_for_the_country_of_mobiles_without_code(desk: Desk):
     assert (desk.rows, len(desk.orders)) == (3, 2)
 
 
-def test_a_person_may_take_them_as_they_stand_which_is_said_first_and_recorded(desk: Desk):
-    """Some lists are really of two countries."""
+def test_a_person_may_have_them_rejected_which_is_said_first_and_recorded(desk: Desk):
+    """Without a region only what is already international passes."""
     desk.answer = "none"
     intake = desk.take(desk.write("list.csv", MIXED), present=True, load=True)
     assert intake.region is None
-    assert "taken as they stand" in intake.first[-1]
+    assert "those without it are rejected" in intake.first[-1]
     assert {"what": "mixed_mobiles"} in intake.overrides
-    assert len(desk.orders) == 3
+    assert (desk.rows, len(desk.orders)) == (3, 2)
 
 
 def test_an_answer_that_is_no_country_is_refused(desk: Desk):
@@ -372,4 +512,4 @@ def test_a_campaign_that_began_so_goes_on_so_and_it_is_said_first(desk: Desk):
     desk.take(desk.write("list.csv", "mobile,series_id\n9000000001,415446\n"), load=True)
     intake = desk.take(desk.write("more.csv", MIXED))
     assert intake.region is None
-    assert "taken as they stand" in intake.first[-1]
+    assert "those without it are rejected" in intake.first[-1]

@@ -195,25 +195,38 @@ def test_codes_go_out_by_fifty_each_once_and_are_recorded_first(world: Callable[
 @pytest.mark.parametrize(
     ("script", "posts"),
     [
-        (["lost after"], 1),
-        (["half"], 1),
+        (["lost after"], 2),
+        (["half"], 2),
         (["lost before"], 2),
         (["never left"], 2),
         (["busy"], 2),
         (["token"], 2),
-        (["lost before", "lost after"], 2),
+        (["lost before", "lost after"], 3),
     ],
 )
-def test_an_unanswered_revocation_is_settled_by_reading(
+def test_an_unanswered_revocation_is_settled_by_asking_again(
     world: Callable[..., World], script: list[str], posts: int
 ) -> None:
-    """Gone: it was revoked. Still there, and over for sure: asked for again, with another key."""
+    """Gone or still there, once it is over for sure: asked for again, with another key, and the answer tells."""
     here = world()
     api = FakeApi(codes_of(3), script)
     work = here.execute(api, timeout=5.0)
     assert (len(api.posts), len(set(api.keys)), api.there) == (posts, posts, set())
     assert here.revoked() == set(codes_of(3))
     assert (work.account.became(Fate.REVOKED), work.stop, journal.open_revocations(here.file, 1)) == (3, "", [])
+
+
+def test_a_read_that_shows_nothing_any_more_never_means_revoked(world: Callable[..., World]) -> None:
+    """Shown before a revocation that was lost on its way, and not after it: still there, and asked for again."""
+    here = world()
+    api = FakeApi(codes_of(3), ["lost before", "lost before", "lost before"])
+    api.before_post = lambda: setattr(api, "hidden", True)
+    work = here.execute(api, timeout=5.0)
+    assert (here.revoked(), api.there) == (set(), set(codes_of(3)))
+    assert (work.account.became(Fate.REVOKED), len(journal.open_revocations(here.file, 1))) == (0, 1)
+    api.hidden = False
+    here.execute(api, timeout=5.0, settle_after=0.0)
+    assert (here.revoked(), api.there) == (set(codes_of(3)), set())
 
 
 def test_what_no_read_ever_showed_stays_in_doubt_until_it_can_be_asked_again(world: Callable[..., World]) -> None:

@@ -34,16 +34,25 @@ VALUES = {
     "unfinished": "refuse",
     "plan": "plan-0123456789",
     "max-coupons": "50",
+    "max-rejected": "25%",
+    "max-per-customer": "3",
+    "max-value": "2500.5",
+    "between": "09:00-21:00",
+    "timezone": "Asia/Kolkata",
     "max-errors": "10%",
     "max-in-doubt": "7",
     "canary": "5",
     "deadline": "2h",
     "limit": "4",
     "rate": "50/m",
+    "leave": "20%",
     "concurrency": "2",
     "sandbox-config": "faults.toml",
     "api-url": "http://127.0.0.1:9",
     "metadata": "no",
+    "probe": "no",
+    "encoding": "cp1252",
+    "probe": "no",
     "attribution": "TILL=till.01",
     "timeout": "30s",
     "grace": "5s",
@@ -51,6 +60,9 @@ VALUES = {
     "reach-budget": "1m",
     "settle-wait": "30s",
     "settle-after": "20m",
+    "phone-format": "international",
+    "max-per-row": "7",
+    "short-ids": "accept",
     "out": "elsewhere",
     "reports": "csv",
     "ledger": "other.db",
@@ -59,7 +71,7 @@ VALUES = {
 }
 """A value other than the default of each flag that takes one; the others are given alone, and "1" as variables."""
 
-OFF = {"metadata": "--no-metadata"}
+OFF = {"metadata": "--no-metadata", "probe": "--no-probe"}
 """Flags that are on by default, and what turns them off."""
 
 

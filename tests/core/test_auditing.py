@@ -34,9 +34,9 @@ def test_a_call_holds_its_quantity_until_its_answer_says_otherwise() -> None:
     """Sending holds all; in doubt holds what the answer left open; a later part of the answer adds its coupons."""
     assert replayed(begin()).calls[PLACE] == CallSoFar("o1-1-n", 1, 3, "sending", 0, 3)
     doubtful = replayed(begin(), settle("in_doubt", 2, "aa"))
-    assert doubtful.calls[PLACE] == CallSoFar("o1-1-n", 1, 3, "in_doubt", 1, 2)
+    assert doubtful.calls[PLACE] == CallSoFar("o1-1-n", 1, 3, "in_doubt", 1, 2, 200)
     found = replayed(begin(), settle("in_doubt", 2, "aa"), settle("issued", 0, "bb", "cc", by="read"))
-    assert found.calls[PLACE] == CallSoFar("o1-1-n", 1, 3, "issued", 3, 0)
+    assert found.calls[PLACE] == CallSoFar("o1-1-n", 1, 3, "issued", 3, 0, 200)
     assert [coupon.digest for coupon in found.coupons] == ["aa", "bb", "cc"]
     assert found.problems.count == 0
 
@@ -44,7 +44,7 @@ def test_a_call_holds_its_quantity_until_its_answer_says_otherwise() -> None:
 def test_a_call_of_a_process_that_died_is_in_doubt_with_all_it_held() -> None:
     """An event names such calls by their keys."""
     replay = replayed(begin(), begin(2), settle("issued", 0, "aa", "bb", "cc"), {"interrupted": ["o2-1-n"], "scope": 1})
-    assert replay.calls[CallPlace(2, 1)] == CallSoFar("o2-1-n", 1, 3, "in_doubt", 0, 3)
+    assert replay.calls[CallPlace(2, 1)] == CallSoFar("o2-1-n", 1, 3, "in_doubt", 0, 3, code="interrupted")
     assert replay.problems.count == 0
 
 
@@ -88,6 +88,23 @@ def test_merges_lead_to_the_last_survivor_in_one_step() -> None:
     assert replay.merged == {3: 1, 2: 1}
     assert [(one.survivor, one.target, one.surplus) for one in replay.merges] == [(2, 5, True), (1, 4, False)]
     assert replay.closings == [(1, 1, "709")]
+
+
+def test_whoever_was_forgotten_under_one_name_is_forgotten_under_all() -> None:
+    """As the merge tells it; of an older version's merge the older name takes over from the younger one."""
+    old = replayed({"forget": {"persons": [3], "orders": []}}, {"merge": [[2, 3, []]]}, {"merge": [[1, 2, []]]})
+    assert old.forgotten == {1, 2, 3}
+    assert replayed({"forget": {"persons": [1], "orders": []}}, {"merge": [[1, 2, [], [7]]]}).forgotten == {1, 2}
+    assert replayed({"merge": [[1, 2, []]]}).forgotten == set()
+
+
+def test_surprises_of_a_call_stay_and_a_later_exit_code_is_kept() -> None:
+    """Flags of every settlement together, in order; a run made resumable keeps the code that it ended with."""
+    first, then = settle("in_doubt", 2, "aa"), settle("issued", 0, "bb", by="read")
+    first["settle"][0][11], then["settle"][0][11] = ["resent", "late"], ["appeared_later"]
+    assert replayed(begin(), first, then).calls[PLACE].flags == '["appeared_later","late","resent"]'
+    replay = replayed({"state": "finished", "exit_code": 5, "exit_codes": [5]}, {"state": "stopped", "runs": [1]})
+    assert (replay.states, replay.exit_codes) == ({1: ("stopped", 5)}, {1: [5]})
 
 
 def test_a_run_is_in_the_state_that_its_newest_event_says() -> None:

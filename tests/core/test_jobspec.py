@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.core.columns import MAPPABLE
+from runner.core.hours import read_clock
 from runner.core.jobspec import (
     DATE_SIGNS,
     KEYS,
@@ -29,7 +30,6 @@ from runner.core.jobspec import (
     job_name_problem,
     key_of_option,
     mark_of,
-    read_clock,
     read_day,
     read_spec,
     repeated_file,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import bisect
 import heapq
+import json
+import random
+from collections.abc import Mapping
 from itertools import pairwise
 
 import pytest
@@ -11,14 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.core.pacing import (
+    AHEAD,
+    BLOCK_SECONDS,
     CUSTOMER_ROUNDS,
     GUARD,
-    Pace,
+    PaceState,
     Rate,
+    Slots,
+    Wait,
     customer_wait,
+    leave_share,
+    parse_leave,
     parse_rate,
     reach_wait,
     series_wait,
+    tills_refused,
+    write_rate,
 )
 from runner.errors import UsageError
 
@@ -30,6 +41,38 @@ def most_in_a_window(times: list[float], window: float) -> int:
     """The largest number of times in any closed interval of the window's length."""
     ordered = sorted(times)
     return max((bisect.bisect_right(ordered, time + window) - index for index, time in enumerate(ordered)), default=0)
+
+
+class Pace:
+    """A key that one process uses: it asks until it has a slot."""
+
+    def __init__(self, rate: Rate | None) -> None:
+        self.state = PaceState()
+        self.rate = rate
+        self.state.join("own", 0.0, rate)
+
+    def change_rate(self, rate: Rate | None) -> None:
+        self.rate = rate
+
+    def next_slot(self, now: float) -> float:
+        """When the next call goes."""
+        self.state.join("own", now, self.rate)
+        while isinstance(asked := self.state.take("own", now), Wait):
+            assert asked.until > now
+            now = asked.until
+        self.last = asked
+        return max(now, asked.first)
+
+    def throttled(self, now: float, retry_after: float | None = None) -> None:
+        self.state.throttled(now, retry_after)
+
+    @property
+    def blocked_until(self) -> float:
+        return self.state.blocked_until
+
+    @property
+    def calls_per_second(self) -> float | None:
+        return self.state.calls_per_second
 
 
 def slots_of(pace: Pace, start: float, seconds: float) -> list[float]:
@@ -56,6 +99,7 @@ def test_no_window_ever_holds_more_than_the_limit(
             slot = pace.next_slot(now)
             assert slot >= now
             sent.append(slot + late[index % len(late)] * GUARD * 0.99 * rate.window_seconds)
+            pace.state.late(pace.last.first, pace.last.serial, sent[-1])
     assert most_in_a_window(sent, rate.window_seconds) <= rate.calls
 
 
@@ -173,6 +217,235 @@ def test_the_rate_can_be_changed_while_it_runs() -> None:
     assert 0.98 * 590 <= len(slots) <= 600
     pace.change_rate(None)
     assert pace.next_slot(100.0) == pace.next_slot(100.0) == 100.0
+
+
+# ── several processes on one key ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def share(
+    state: PaceState, demands: dict[str, float], start: float, seconds: float, *, dies: dict[str, float] | None = None
+) -> list[tuple[float, str]]:
+    """Processes that each ask again as soon as they may: (slot, whose). `demands`: remaining calls by name.
+
+    Args:
+        dies: when a process asks no more, whatever it was waiting for.
+    """
+    chance, given = random.Random(7), list[tuple[float, str]]()
+    asking = [(start + chance.random() * 0.001, name) for name in demands]
+    heapq.heapify(asking)
+    while (asked := heapq.heappop(asking))[0] < start + seconds:
+        now, name = asked
+        if dies and now >= dies.get(name, float("inf")):
+            if not asking:
+                break
+            continue
+        state.members[name].remaining = demands[name]
+        got = state.take(name, now, more=True)
+        if isinstance(got, Wait):
+            heapq.heappush(asking, (got.until + chance.random() * 0.002, name))
+        else:
+            given.append((max(now, got.first), name))
+            heapq.heappush(asking, (max(now, got.first) + chance.random() * 0.002, name))
+    return given
+
+
+def joined(rates: Mapping[str, Rate | None]) -> PaceState:
+    """A key with these processes."""
+    state = PaceState()
+    for pid, (name, rate) in enumerate(rates.items(), start=1):
+        state.join(name, 1000.0, rate, pid=pid)
+    return state
+
+
+@pytest.mark.parametrize("rate", [Rate(100, 60.0), Rate(60, 6.0), Rate(20, 1.0)])
+def test_two_processes_together_use_the_limit_and_never_exceed_it(rate: Rate) -> None:
+    """At least 98 % of it, and about half each."""
+    given = share(joined({"a": rate, "b": rate}), {"a": 500, "b": 500}, 1000.0, 10 * rate.window_seconds)
+    assert len(given) >= 0.98 * 10 * rate.calls
+    assert most_in_a_window([slot for slot, _ in given], rate.window_seconds) <= rate.calls
+    assert sum(name == "a" for _, name in given) == pytest.approx(len(given) / 2, abs=2)
+
+
+def test_a_much_smaller_job_overtakes_a_larger_one_which_is_never_starved() -> None:
+    """Four slots of five are the nightly job's, one of five the backfill's, and none is wasted."""
+    given = share(joined(dict.fromkeys(("nightly", "backfill"), Rate(100, 60.0))), {"nightly": 200, "backfill": 9e5},
+                  1000.0, 600.0)  # fmt: skip
+    names = [name for _, name in given]
+    assert names.count("nightly") / len(names) == pytest.approx(0.8, abs=0.02)
+    assert all("backfill" in names[at : at + 6] for at in range(len(names) - 6))
+    assert len(names) >= 0.98 * 1000
+
+
+def test_when_the_smaller_job_has_ended_without_a_word_the_larger_gets_every_slot() -> None:
+    """A process that died while it waited costs nobody a slot."""
+    rates = dict.fromkeys(("nightly", "backfill"), Rate(100, 60.0))
+    given = share(joined(rates), {"nightly": 200, "backfill": 9e5}, 1000.0, 600.0, dies={"nightly": 1300.0})
+    late = [name for slot, name in given if slot >= 1301.0]
+    assert set(late) == {"backfill"}
+    assert len(late) >= 0.98 * 299 * 100 / 60
+
+
+def test_jobs_of_like_size_share_evenly() -> None:
+    """Nobody overtakes somebody who has three times as much left."""
+    given = share(joined(dict.fromkeys(("a", "b"), Rate(100, 60.0))), {"a": 100, "b": 300}, 1000.0, 300.0)
+    assert sum(name == "a" for _, name in given) == pytest.approx(len(given) / 2, abs=2)
+
+
+def test_the_lower_limit_holds_for_both_while_both_are_there() -> None:
+    """After the slower one has left, the limit of the faster one holds again."""
+    state = joined({"slow": Rate(50, 60.0), "fast": Rate(100, 60.0)})
+    assert state.lowest == "slow"
+    assert len(share(state, {"fast": 500, "slow": 0}, 1000.0, 60.0, dies={"slow": 0.0})) <= 50
+    state.leave("slow")
+    assert state.lowest == "fast"
+    assert len(share(state, {"fast": 500}, 1060.0, 60.0)) >= 98
+
+
+def test_a_process_that_has_died_is_forgotten_and_one_that_is_paused_is_not() -> None:
+    """A dead one has no process of its number any more; nothing is concluded from a moment's silence."""
+    state = joined({"slow": Rate(50, 60.0), "fast": Rate(100, 60.0)})
+    state.drop_dead(1001.0, lambda _: False)
+    state.drop_dead(2000.0, lambda _: True)
+    assert set(state.members) == {"slow", "fast"}
+    state.drop_dead(2000.0, lambda pid: pid == 2)
+    assert set(state.members) == {"fast"}
+
+
+def test_a_throttle_of_one_process_slows_all() -> None:
+    """Half the slots are given afterwards, whoever asks."""
+    state = joined(dict.fromkeys(("a", "b"), Rate(100, 60.0)))
+    share(state, {"a": 1, "b": 1}, 1000.0, 60.0)
+    state.throttled(1060.0, 0.0)
+    assert len(share(state, {"a": 500, "b": 500}, 1060.0, 60.0)) == pytest.approx(52.5, abs=3)
+
+
+def test_what_was_let_through_before_a_throttle_is_remembered() -> None:
+    """A server that allows 48 a minute teaches about that, whatever the rate says."""
+    pace, sent = Pace(Rate(100, 60.0)), list[float]()
+    now = 1000.0
+    while len([one for one in sent if one > now - 60.0]) < 48:
+        now = pace.next_slot(now)
+        sent.append(now)
+    now = pace.next_slot(now)
+    pace.throttled(now)
+    assert pace.state.learnt is not None
+    assert pace.state.learnt.calls == pytest.approx(48, abs=2)
+    assert pace.state.learnt.window_seconds == 60.0
+
+
+@given(
+    rate=RATES,
+    late=st.lists(st.floats(0, 0.2), min_size=1, max_size=30),
+    asked=st.lists(st.floats(0, 3), min_size=1, max_size=30),
+)  # fmt: skip
+def test_calls_that_are_sent_late_push_those_behind_them(rate: Rate, late: list[float], asked: list[float]) -> None:
+    """However late within a fifth of a window, no window ever holds more than the limit."""
+    pace, now, sent = Pace(rate), 1000.0, list[float]()
+    for index in range(3 * min(rate.calls, 60)):
+        now = pace.next_slot(now + asked[index % len(asked)] * rate.window_seconds / rate.calls * (index % 7 == 0))
+        now += late[index % len(late)] * rate.window_seconds * (index % 5 == 0)
+        pace.state.late(pace.last.first, pace.last.serial, now)
+        sent.append(now)
+    assert most_in_a_window(sent, rate.window_seconds) <= rate.calls
+
+
+def test_a_slot_is_taken_only_when_it_is_nearly_due() -> None:
+    """So that whoever dies has taken next to nothing, and whoever comes later need not wait behind him."""
+    state = joined({"a": Rate(100, 60.0), "b": Rate(100, 60.0)})
+    first = state.take("a", 1000.0)
+    assert isinstance(first, Slots)
+    wait = state.take("a", 1000.0)
+    assert isinstance(wait, Wait)
+    assert wait.until == pytest.approx(1000.609, abs=0.001)
+    assert isinstance(state.take("b", wait.until - AHEAD / 2), Slots)
+
+
+def test_at_high_rates_several_slots_are_taken_at_once_but_only_a_moments_worth() -> None:
+    """A thousand a second: fifty at once at most; a hundred a minute: one."""
+    state = joined({"a": Rate(1000, 1.0)})
+    slots = state.take("a", 1000.0, most=512)
+    assert isinstance(slots, Slots)
+    assert 40 <= slots.number <= BLOCK_SECONDS * 1000
+    alone = joined({"a": Rate(100, 60.0)}).take("a", 1000.0, most=512)
+    assert isinstance(alone, Slots)
+    assert alone.number == 1
+
+
+def test_a_state_that_was_written_down_goes_on_where_it_was() -> None:
+    """Through JSON; a resumed process waits for the gap that the killed one left."""
+    state = joined({"a": Rate(60, 60.0), "b": None})
+    state.take("a", 1000.0)
+    state.throttled(1000.2, 5.0)
+    again = PaceState.of_record(json.loads(json.dumps(state.record())))
+    assert again.record() == state.record()
+    assert again.blocked_until == 1005.2
+    wait = again.take("a", 1000.3)
+    assert isinstance(wait, Wait)
+    assert wait.until == 1005.2
+
+
+@pytest.mark.parametrize("damage", ["due", "members", "factor"])
+def test_a_record_that_cannot_be_is_refused(damage: str) -> None:
+    """Nothing is made of half a record."""
+    record = joined({"a": Rate(60, 60.0)}).record()
+    record[damage] = {"due": "soon", "members": {"a": [1, 2]}, "factor": 0}[damage]
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        PaceState.of_record(record)
+
+
+def test_after_a_restart_of_the_machine_a_block_lasts_for_what_is_left_of_it() -> None:
+    """The new clock begins near zero; ten of the thirty seconds were over by the calendar, and nobody is left."""
+    state = joined({"a": Rate(60, 60.0)})
+    state.throttled(1000.0, 30.0)
+    state.after_restart(5.0, 10.0, 1000.0)
+    assert state.blocked_until == 25.0
+    assert not state.members
+    state.after_restart(6.0, -500.0, 5.0)  # a calendar that was set back: no time is taken for over
+    assert state.blocked_until == 26.0
+
+
+def test_instead_of_a_lost_state_a_new_one_begins_a_gap_later() -> None:
+    """A call may just have been sent."""
+    state = PaceState.begun_anew(1000.0)
+    state.join("a", 1000.0, Rate(60, 60.0))
+    wait = state.take("a", 1000.0)
+    assert isinstance(wait, Wait)
+    assert wait.until == pytest.approx(1001.0, abs=0.05)
+
+
+# ── what people write and read ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("text", ["100/m", "20/s", "6000/h", "60/6s"])
+def test_a_rate_is_shown_as_it_is_written(text: str) -> None:
+    rate = parse_rate(text)
+    assert rate is not None
+    assert write_rate(rate) == text
+
+
+def test_a_share_stays_for_others_and_at_least_one_call_for_us() -> None:
+    """20 % of 100 a minute are 80 a minute."""
+    assert leave_share(Rate(100, 60.0), parse_leave("20%")) == Rate(80, 60.0)
+    assert leave_share(Rate(100, 60.0), parse_leave(" 0 % ")) == Rate(100, 60.0)
+    assert leave_share(Rate(3, 60.0), parse_leave("99.5%")) == Rate(1, 60.0)
+
+
+@pytest.mark.parametrize("text", ["20", "100%", "-5%", "a fifth", "0.2", "150%", ""])
+def test_what_is_no_share_is_refused_with_the_right_way_to_write_it(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_leave(text)
+    assert "such as 20%" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("calls", "used", "told"), [(1000, 100, True), (1000, 81, True), (1000, 80, False), (80, 100, False)]
+)
+def test_it_is_said_when_tills_on_the_key_would_be_refused(calls: int, used: int, told: bool) -> None:
+    """More than 80 % of the limit, by a run that is long enough to take it."""
+    sentence = tills_refused(calls, Rate(100, 60.0), Rate(used, 60.0))
+    assert bool(sentence) is told
+    assert not told or ("tills on this key would be refused" in sentence and "--leave" in sentence)
+    assert not tills_refused(calls, None, None)
 
 
 @pytest.mark.parametrize(

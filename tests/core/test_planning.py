@@ -148,6 +148,44 @@ def test_two_rows_with_different_identifiers_of_one_known_person_are_one_order()
     assert [(line.role, line.same_as) for line in found.lines] == [(LineRole.FIRST, None), (LineRole.DUPLICATE, 1)]
 
 
+HERS = {"m1": 7, "m2": 7, "e1": 7}
+SENT_TO_M2 = known(order(1, 7, target=2, issued=2))._replace(sent_as={7: [(Kind.MOBILE, "m2")]})
+
+
+@pytest.mark.parametrize("duplicates", list(Duplicates))
+def test_two_mobiles_that_only_the_ledger_links_are_one_order_and_never_added_up(duplicates: Duplicates):
+    """Answers named both as hers: the same list again issues nothing, and the later line names the earlier one."""
+    rows = [staged(number, name, count=2, people=HERS) for number, name in enumerate(("m1", "m2"), 1)]
+    found = decided(*rows, ledger=SENT_TO_M2, duplicates=duplicates)
+    assert not found.rejected
+    assert [(one.target, one.missing, one.value) for one in found.orders] == [(2, 0, "m2")]
+    assert [(line.role, line.same_as, line.note) for line in found.lines] == [
+        (LineRole.FIRST, None, None),
+        (LineRole.DUPLICATE, 1, "same person as row 2"),
+    ]
+
+
+@pytest.mark.parametrize("duplicates", list(Duplicates))
+def test_counts_that_disagree_across_what_only_the_ledger_links_are_a_persons_to_settle(duplicates: Duplicates):
+    """Neither row may win by its place in the file; the reason says why they are one customer's."""
+    found = decided(
+        staged(1, "m1", count=2, people=HERS), staged(2, "m2", people=HERS), ledger=SENT_TO_M2, duplicates=duplicates
+    )
+    assert set(found.rejected) == {1, 2}
+    assert "ask for 1 and 2" in reasons(found, 1)
+    assert "earlier runs showed that their identifiers are one customer's" in reasons(found, 2)
+
+
+def test_two_mobiles_of_one_known_person_that_the_file_links_itself_are_rejected():
+    """A shared e-mail in the file, or a mobile that is not known as hers, may be a placeholder."""
+    shared = decided(staged(1, "m1 e1", people=HERS), staged(2, "m2 e1", people=HERS), ledger=SENT_TO_M2)
+    assert set(shared.rejected) == {1, 2}
+    new = decided(staged(1, "m2", people=HERS), staged(2, "m3 e1", people=HERS), ledger=SENT_TO_M2)
+    assert 2 in new.rejected
+    nothing_sent = decided(staged(1, "m1", people=HERS), staged(2, "m2", people=HERS), ledger=known(order(1, 7)))
+    assert set(nothing_sent.rejected) == {1, 2}
+
+
 def test_the_ledgers_order_is_found_through_any_identifier_of_the_row():
     """The row's mobile is new, its e-mail leads to the order."""
     found = decided(staged(1, "m9 e1", people={"e1": 7}), ledger=known(order(3, 7, issued=1)))

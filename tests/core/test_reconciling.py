@@ -139,6 +139,19 @@ def test_fewer_coupons_than_the_call_is_known_to_have_issued_prove_nothing() -> 
     assert settle(shown, of=doubt(3, known=2)).state is CallState.IN_DOUBT
 
 
+def test_a_call_that_carried_no_key_is_never_called_not_issued_for_want_of_it() -> None:
+    """Other calls' keys are shown, but this one was sent without metadata: only its time can tell."""
+    unkeyed = doubt()._replace(keyed=False)
+    assert settle(Shown([], []), of=unkeyed).state is CallState.IN_DOUBT
+
+
+def test_a_keyless_coupon_from_after_the_window_keeps_the_call_in_doubt() -> None:
+    """It may have been written very late: "none" needs every coupon of that series since then explained."""
+    shown = Shown([coupon(1, at=BEGAN + 3000)], [detail(1, None)])
+    assert settle(shown).state is CallState.IN_DOUBT
+    assert settle(Shown([coupon(1, at=BEGAN + 3000)], [detail(1, OTHER)])).state is CallState.REFUSED
+
+
 NO_KEYS = Measures(metadata=False, listed_after=BEGAN + 600, skew_seconds=7200)
 
 

@@ -132,13 +132,16 @@ def test_no_series_at_all_is_a_problem_of_the_file():
 
 
 @pytest.mark.parametrize(
-    ("cell", "count"), [("2", 2), ("2.0", 2), (" 3 ", 3), ("'4", 4), ("1000000", 1000000), ("", 9)]
+    ("cell", "count"),
+    [("2", 2), ("2.0", 2), (" 3 ", 3), ("'4", 4), ("1000000", 1000000), ("", 9), ("1,200", 1200), ("1,00,000", 100000)],
 )
 def test_the_count_is_the_cell_and_a_blank_cell_is_the_default(cell, count):
     assert row(["919000000001", "1", cell], reader("mobile", "series", "count", count=9)).count == count
 
 
-@pytest.mark.parametrize("cell", ["2.5", "0", "-1", "two", "1000001", "9" * 5000, "1e3", "2,0", "1,200", "+2", "²"])
+@pytest.mark.parametrize(
+    "cell", ["2.5", "0", "-1", "two", "1000001", "9" * 5000, "1e3", "2,0", "1.200", "1,20", "+2", "²"]
+)
 def test_a_count_is_a_positive_whole_number(cell):
     assert isinstance(read_count(cell), str)
     [problem] = problems(["919000000001", "1", cell])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from runner.core.codes import CodeTable
+from runner.core.face_value import FaceValue
 from runner.core.model import Problem
 from runner.core.totals import Coupons, Totals
 from runner.core.workbook_summary import (
@@ -280,3 +282,23 @@ def test_surprises_are_worth_a_look():
     assert said(sums=totals(flags={"more_than_asked": 2})).steps[-1] == (
         "Worth a look: 2 × the API issued more coupons than were asked for."
     )
+
+
+def test_it_says_what_the_coupons_are_worth_and_what_was_held_back():
+    """Money where the values are known; a reason a line, and that somebody sent it nonetheless."""
+    held = {
+        "series": 415446,
+        "why": "expired",
+        "message": "the series expired on 2026-10-31",
+        "orders": 2,
+        "coupons": 3,
+    }
+    facts = dict(said(run(values={415446: FaceValue(Decimal(50))}, preflight={"held_back": [held]})).facts)
+    assert facts["Issued"] == "12 coupons, worth 600; 2 coupons of series whose value is not known"
+    assert facts["Held back"] == "2 orders of series 415446: the series expired on 2026-10-31"
+    ignored = dict(said(run(preflight={"held_back": [held], "ignored": True})).facts)
+    assert ignored["Held back"].startswith("nothing (--ignore-preflight)")
+    assert "Issued" not in ignored
+    assert "Held back" not in dict(said().facts)
+    unread = dict(said(run(preflight={"problem": "no access"})).facts)
+    assert unread["Held back"] == "the settings of the series were not known: no access"

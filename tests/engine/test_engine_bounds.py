@@ -13,7 +13,7 @@ from runner.engine import EXIT_OF_STOP, Stop, StopKind
 from runner.errors import LedgerFailed
 from tests.engine.world import OTHER, SERIES, Fault, World, drive, line
 from tests.fakes.scripted_api import Posted
-from tests.fakes.virtual_clock import VirtualClock
+from tests.fakes.virtual_clock import WALL_START, VirtualClock
 
 _STOP = Stop(kind=StopKind.REQUESTED, message="stopped by SIGTERM")
 
@@ -324,8 +324,8 @@ def test_the_state_of_a_run_adds_up() -> None:
     drive(scenario)
 
 
-def test_a_parked_series_is_shown_as_waiting_with_its_code() -> None:
-    """As long as it waits, and no longer."""
+def test_a_parked_series_is_shown_as_waiting_since_when_and_how_long() -> None:
+    """As long as it waits, and no longer; its code, and both moments by the wall clock."""
 
     async def scenario(clock: VirtualClock) -> None:
         began = clock.now()
@@ -333,7 +333,10 @@ def test_a_parked_series_is_shown_as_waiting_with_its_code() -> None:
             clock, [line(n) for n in range(20)], lambda _: Fault.EMPTY_QUEUE if clock.now() < began + 60 else Fault.NONE
         )
         assert await world.go() is None
-        assert ((SERIES, "5005"),) in {beat.waiting for beat in world.progress.beats}
+        (waiting,) = {one for beat in world.progress.beats for one in beat.waiting}
+        assert waiting[:2] == (SERIES, "5005")
+        assert waiting.since == pytest.approx(WALL_START + 0.05)
+        assert waiting.until == pytest.approx(WALL_START + 0.05 + 3 * 3600)
         assert world.progress.beats[-1].waiting == ()
 
     drive(scenario)

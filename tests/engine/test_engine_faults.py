@@ -122,7 +122,7 @@ def test_an_api_that_loses_every_answer_but_reads_well_stops_the_run_with_few_do
         stop = await world.go()
         assert stop is not None
         assert (stop.kind, EXIT_OF_STOP[stop.kind]) == (StopKind.GUARD, 4)
-        assert "each further call is a new doubt" in stop.message
+        assert "though it answers reads (--max-in-doubt)" in stop.message
         assert 600 <= clock.now() - began <= 660
         assert 20 <= len(world.posts()) <= 60
         assert world.most_at_once(world.posts()[30:]) == 1

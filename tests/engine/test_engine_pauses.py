@@ -37,7 +37,8 @@ def test_the_rate_holds_for_every_call() -> None:
 
     async def scenario(clock: VirtualClock) -> None:
         faults = [Fault.NONE, Fault.EMPTY_QUEUE, Fault.LOCKED, Fault.NONE, Fault.NEVER_LEFT] * 20
-        world = World(clock, [line(n) for n in range(300)], faults, rate=Rate(100, 60.0), concurrency=8)
+        lines = [line(n) for n in range(300)]
+        world = World(clock, lines, faults, rate=Rate(100, 60.0), concurrency=8, customer_rounds=50)
         assert await world.go() is None
         times = [post.began for post in world.posts()]
         assert max(sum(1 for t in times if start <= t < start + 60) for start in times) <= 100

@@ -9,9 +9,11 @@ from typing import Any
 
 from runner.core.codes import CodeTable
 from runner.core.model import CallStart, CustomerFacts, Identifier, Kind, Order, Settlement
-from runner.core.pacing import Pace, Rate
+from runner.core.pacing import Rate
 from runner.engine import Engine, EngineOptions, Stop
 from runner.errors import LedgerFailed
+from runner.holding import Hold
+from runner.pace import Pace
 from runner.ports import Beat
 from tests.fakes.memory_ledger import Line, MemoryLedger
 from tests.fakes.scripted_api import Fault, Posted, ScriptedApi
@@ -120,12 +122,13 @@ class World:
         self.api = ScriptedApi(
             clock, answer, seconds=seconds, oauth=oauth, same_person=same_person, on_post=self._count
         )
-        self.pace = Pace(rate)
+        self.pace = Pace(rate, clock)
         self.names_of = names_of
         self.options: dict[str, Any] = {"concurrency": 4, **options}
         self.run_number = 0
         self.engine: Engine | None = None
         self.settle: Callable[[], Awaitable[str]] | None = None
+        self.hold: Hold | None = None
         if lines:
             self.load(lines)
 
@@ -146,6 +149,7 @@ class World:
             codes=CodeTable.default(),
             names_of=self.names_of,
             settle=self.settle,
+            hold=self.hold,
             options=EngineOptions(
                 **{
                     "run": self.run_number,

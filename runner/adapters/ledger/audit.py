@@ -13,8 +13,9 @@ from typing import Any
 
 from runner.adapters.ledger.audit_scratch import Chain, Scratch, Seen, open_scratch, parsed
 from runner.adapters.ledger.files import LedgerFile
-from runner.adapters.ledger.loaded import CHUNK, line_digests, overrides_digest
+from runner.adapters.ledger.loaded import CHUNK, input_digest, line_digests, overrides_digest
 from runner.adapters.ledger.runs import is_lost
+from runner.adapters.ledger.settling import NAME_BYTES
 from runner.core.auditing import Check, Findings, Verdict, check
 from runner.core.keys import order_key
 from runner.core.statuses import FLAG_SENTENCES
@@ -85,8 +86,8 @@ def audit_ledger(
         chain = scratch.walk(remembered)
         note("comparing the tables")
         checks = [_chain_check(chain), _remembered_check(chain, remembered, scratch.replay.lost)]
-        parts = (_posted_once, _calls, _coupons, _coupon_ids, _counters, _targets, _people, _closings, _runs)
-        checks += [part(scratch) for part in parts]
+        parts = (_posted_once, _calls, _coupons, _coupon_ids, _counters, _targets, _people, _names, _closings)
+        checks += [part(scratch) for part in (*parts, _evidence, _runs)]
         checks += _holdings(scratch)
         checks += [*_surprises(scratch), _doubts(scratch)]
         overrides = tuple(_overrides(scratch))
@@ -151,6 +152,8 @@ def _posted_once(scratch: Scratch) -> Check:
 
 
 _SAME = " AND ".join(f"c.{name} IS h.{name}" for name in ("key", "run_id", "quantity", "state", "known", "held"))
+_ANSWER = " AND ".join(f"c.{name} IS h.{name}" for name in ("http", "code", "request_id"))
+_FLAGS = "(c.flags IS h.flags OR in_order(c.flags) IS h.flags)"
 
 
 def _calls(scratch: Scratch) -> Check:
@@ -161,6 +164,13 @@ def _calls(scratch: Scratch) -> Check:
         f" ON h.order_id = c.order_id AND h.number = c.number WHERE NOT ({_SAME})",
         "call {0} is “{1}” with {2} known and {3} held; by the history it is “{4}” with {5} and {6}",
     )  # fmt: skip
+    _collect(
+        scratch, findings,
+        "SELECT c.key, coalesce(c.http, 'none'), coalesce(c.code, 'none'), coalesce(c.flags, 'none') FROM calls c"
+        " JOIN h_calls h ON h.order_id = c.order_id AND h.number = c.number"
+        f" WHERE {_SAME} AND NOT ({_ANSWER} AND {_FLAGS})",
+        "call {0}: its status ({1}), code ({2}), surprises ({3}) or request id are not those of its answer",
+    )  # fmt: skip
     for side, other, sentence in (
         ("calls", "h_calls", "call {0} is recorded, but was never begun"),
         ("h_calls", "calls", "call {0} was begun, but is not recorded any more"),
@@ -170,6 +180,10 @@ def _calls(scratch: Scratch) -> Check:
     (count,) = scratch.one("SELECT count(*) FROM calls")
     good = f"states and quantities of {counted(count, 'call')} are those that the history tells"
     return check("calls", findings, good=good, bad="{count} calls are not what the history tells")
+
+
+_NUMBER = "CAST(substr(k.call_key, instr(k.call_key, '-') + 1) AS INTEGER)"
+"""The number of a coupon's call."""
 
 
 def _coupons(scratch: Scratch) -> Check:
@@ -196,6 +210,19 @@ def _coupons(scratch: Scratch) -> Check:
         "SELECT k.id, k.call_key FROM coupons k LEFT JOIN calls c ON c.order_id = k.order_id AND c.number ="
         " CAST(substr(k.call_key, instr(k.call_key, '-') + 1) AS INTEGER) AND c.key = k.call_key WHERE c.key IS NULL",
         "coupon number {0} of the ledger names call {1}, which is none of its order's",
+    )  # fmt: skip
+    _collect(
+        scratch, findings,
+        "SELECT id, call_key FROM coupons WHERE coalesce(coupon_id, code) NOT NULL"
+        " AND coupon_of(coalesce(coupon_id, code)) <> hash",
+        "coupon number {0} of the ledger, of call {1}, shows another id than the one that was recorded",
+    )  # fmt: skip
+    _collect(
+        scratch, findings,
+        "SELECT k.id, k.call_key FROM coupons k JOIN h_codes h ON h.order_id = k.order_id AND h.hash = k.hash"
+        f" AND h.number = {_NUMBER} WHERE k.code NOT NULL AND k.coupon_id NOT NULL"
+        " GROUP BY k.id HAVING sum(h.code = code_of(k.code)) = 0",
+        "coupon number {0} of the ledger, of call {1}, shows another code than the one that was recorded",
     )  # fmt: skip
     count, counted = scratch.one(f"SELECT count(*), count(*) FILTER (WHERE state NOT IN {NOT_COUNTED}) FROM coupons")
     good = f"{count:,} coupons ({counted:,} that count) are those that answers and reads brought, each with one call"
@@ -371,6 +398,66 @@ def _people(scratch: Scratch) -> Check:
     return check("people", findings, good=good, bad="{count} persons or orders are not whose they were")
 
 
+_SAME_PERSON = (
+    "LEFT JOIN h_roots a ON a.person = n.person LEFT JOIN h_roots b ON b.person = i.person_id"
+    " WHERE coalesce(a.root, n.person) = coalesce(b.root, i.person_id)"
+)
+
+
+def _names(scratch: Scratch) -> Check:
+    """Whom a name leads to decides who is who: every name is one that a load or an answer told of that person."""
+    findings = Findings()
+    _collect(
+        scratch, findings,
+        "SELECT o.key, o.kind FROM orders o JOIN scopes s ON s.id = o.scope_id WHERE o.value NOT NULL AND NOT EXISTS"
+        " (SELECT 1 FROM (SELECT o.person_id AS person) n JOIN identity i ON i.org_id = s.org_id"
+        f" AND i.hash = name_of(o.kind, o.value) {_SAME_PERSON})",
+        "order {0}: the customer whom its {1} names is not the one that the order is of",
+    )  # fmt: skip
+    scratch.ask(f"INSERT INTO h_names SELECT org_id, substr(name, 1, {NAME_BYTES}), id FROM persons")
+    _collect(
+        scratch, findings,
+        "SELECT DISTINCT n.person FROM h_names n WHERE NOT EXISTS (SELECT 1 FROM identity i"
+        f" INDEXED BY sqlite_autoindex_identity_1 {_SAME_PERSON} AND i.org_id = n.org_id"
+        " AND i.hash BETWEEN n.hash AND up_to(n.hash))",
+        "a name that was learnt of person number {0} no longer leads to her",
+    )  # fmt: skip
+    if scratch.replay.complete:
+        _collect(
+            scratch, findings,
+            "SELECT i.person_id, count(*) FROM identity i WHERE NOT EXISTS (SELECT 1 FROM h_names n"
+            f" {_SAME_PERSON} AND n.org_id = i.org_id AND n.hash = substr(i.hash, 1, {NAME_BYTES})) GROUP BY 1",
+            "{1} name(s) lead to person number {0} that neither a list nor an answer told of her",
+        )  # fmt: skip
+    (count,) = scratch.one("SELECT count(*) FROM identity")
+    good = f"{count:,} names lead to the customers whom lists and answers told them of"
+    return check("names", findings, good=good, bad="{count} names do not lead to whom they were told of")
+
+
+def _evidence(scratch: Scratch) -> Check:
+    """Each row as it was written, but for what is erasable: the history counts it, the table takes it off again."""
+    findings = Findings()
+    scratch.ask(
+        'INSERT INTO h_evidence SELECT order_id, number, told_of(at, "by", method, verdict, found, why, who), -1'
+        " FROM evidence WHERE true ON CONFLICT DO UPDATE SET n = n - 1"
+    )
+    which = "FROM h_evidence h LEFT JOIN orders o ON o.id = h.order_id"
+    _collect(
+        scratch, findings,
+        f"SELECT coalesce(o.key, h.order_id), h.number, h.n {which} WHERE h.n > 0",
+        "order {0}, call number {1}: evidence was changed or removed since it was written",
+    )  # fmt: skip
+    if scratch.replay.complete:
+        _collect(
+            scratch, findings,
+            f"SELECT coalesce(o.key, h.order_id), h.number, h.n {which} WHERE h.n < 0",
+            "order {0}, call number {1}: there is evidence that no read and no person gave",
+        )  # fmt: skip
+    (count,) = scratch.one("SELECT count(*) FROM evidence")
+    good = f"what reads and persons said of calls is as it was written ({counted(count, 'entry', 'entries')})"
+    return check("evidence", findings, good=good, bad="{count} pieces of evidence are not as they were written")
+
+
 def _names_of_merged(scratch: Scratch) -> dict[int, list[bytes]]:
     """Surviving person → name hashes of those who turned out to be her, and her own."""
     names: dict[int, list[bytes]] = {}
@@ -397,6 +484,7 @@ def _closings(scratch: Scratch) -> Check:
         " WHERE k.run_id = h.run_id AND k.order_id = h.order_id)",
         "run number {0} closed order number {1} with {2}, which is not recorded any more",
     )  # fmt: skip
+    _closed_orders(scratch, findings)
     recorded = {
         (run, series): (state, code)
         for run, series, state, code in scratch.ask("SELECT run_id, series, state, code FROM series_states")
@@ -413,6 +501,7 @@ def _closings(scratch: Scratch) -> Check:
         now, then = revocations.get(key, "not recorded"), scratch.replay.revocations.get(key, "never begun")
         if now != then:
             findings.add(f"revocation {key} is {now}; by the history {then}")
+    _revoked_coupons(scratch, findings)
     (count,) = scratch.one("SELECT count(*) FROM closures")
     good = f"{count:,} closings of orders and {len(recorded):,} states of series are those that the history tells"
     if revocations:
@@ -420,20 +509,72 @@ def _closings(scratch: Scratch) -> Check:
     return check("closings", findings, good=good, bad="{count} closings are not what the history tells")
 
 
+_CLOSED = """
+SELECT o.key, coalesce(o.closed, 'open') FROM orders o JOIN persons p ON p.id = o.person_id
+WHERE o.merged_into IS NULL AND CASE
+    WHEN p.forgotten NOT NULL THEN o.closed IS NOT 'forgotten'
+    WHEN o.closed = 'forgotten' THEN 1
+    WHEN EXISTS (SELECT 1 FROM h_closed h WHERE h.order_id = o.id AND h.code = 'resent') THEN o.closed IS NOT 'resent'
+    WHEN o.closed NOT NULL THEN NOT EXISTS (SELECT 1 FROM h_closed h WHERE h.order_id = o.id AND h.code = o.closed)
+    ELSE EXISTS (SELECT 1 FROM h_closed h WHERE h.order_id = o.id AND h.run_id = o.run_id)
+        AND NOT EXISTS (SELECT 1 FROM h_merges m WHERE m.survivor = o.id)
+END
+"""
+
+
+def _closed_orders(scratch: Scratch, findings: Findings) -> None:
+    """An order is asked no more if and only if something closed it."""
+    scratch.ask(
+        "INSERT OR IGNORE INTO h_closed SELECT coalesce(o.merged_into, o.id), h.run_id, h.code FROM h_closings h"
+        " JOIN orders o ON o.id = h.order_id"
+    )
+    _collect(scratch, findings, _CLOSED, "order {0} is {1}; by the history that is not so")
+
+
+def _revoked_coupons(scratch: Scratch, findings: Findings) -> None:
+    """Which coupons a revocation was about, and what became of each."""
+    rows = "FROM revocation_coupons x LEFT JOIN revocations v ON v.id = x.revocation_id LEFT JOIN coupons k"
+    rows += " ON k.id = x.coupon"
+    place = f"coalesce(v.key, x.revocation_id), coalesce(k.order_id, 0), coalesce({_NUMBER}, 0), coalesce(k.hash, x'')"
+    scratch.ask(f"INSERT INTO h_revoking SELECT {place}, -1 {rows} WHERE true ON CONFLICT DO UPDATE SET n = n - 1")
+    _collect(
+        scratch, findings,
+        "SELECT key, abs(n), CASE WHEN n > 0 THEN 'are not recorded with it any more' ELSE 'were never a part of it'"
+        " END FROM h_revoking WHERE n <> 0",
+        "revocation {0}: {1} coupon(s) {2}",
+    )  # fmt: skip
+    every = "1" if scratch.replay.complete else "v.key IN (SELECT key FROM h_fates)"
+    _collect(
+        scratch, findings,
+        f"SELECT v.key, x.coupon, x.outcome {rows} WHERE x.outcome NOT NULL AND {every} AND NOT EXISTS"
+        " (SELECT 1 FROM h_fates h WHERE h.key = v.key AND h.order_id = k.order_id AND h.hash = k.hash"
+        f" AND h.number = {_NUMBER} AND h.fate = x.outcome)",
+        "revocation {0}: coupon number {1} of the ledger is “{2}”, which no answer and no read said",
+    )  # fmt: skip
+
+
 _SCOPE = ("url", "credentials", "identity_version", "identify_by", "region")
+_NAMED = ("org_id", "key", "campaign")
 
 
 def _runs(scratch: Scratch) -> Check:
     findings = Findings()
     states, loads, digests = scratch.replay.states, scratch.replay.loads, scratch.replay.overrides
     seen = set()
-    for run, name, state, code, overrides in scratch.ask("SELECT id, name, state, exit_code, overrides FROM runs"):
+    columns = "id, name, state, exit_code, overrides, exit_codes, args, files"
+    for run, name, state, code, overrides, codes, args, files in scratch.ask(f"SELECT {columns} FROM runs"):
         seen.add(run)
         then = states.get(run)
         if then is None:
             findings.add(f"run {name} is recorded, but was never loaded")
-        elif then != (state, code) and then[0] != state:
+        elif then[0] != state:
             findings.add(f"run {name} is {state}; by the history {then[0]}")
+        elif then[1] != code:
+            findings.add(f"run {name} ended with exit code {code}; by the history {then[1]}")
+        elif run in scratch.replay.exit_codes and parsed(codes) != scratch.replay.exit_codes[run]:
+            findings.add(f"run {name}: the exit codes that hold for it were changed")
+        if scratch.replay.inputs.get(run) not in (None, input_digest(name, args, files)):
+            findings.add(f"run {name}: its name, its options or what it records of its files was changed")
         load = loads.get(run)
         old = load is not None and load.digests is None
         held = digests.get(run)
@@ -444,9 +585,17 @@ def _runs(scratch: Scratch) -> Check:
     for run in sorted(states.keys() - seen):
         findings.add(f"run number {run} was loaded, but is not recorded any more")
     for scope, told in sorted(scratch.replay.scopes.items()):
-        row = scratch.ask(f"SELECT {', '.join(_SCOPE)} FROM scopes WHERE id = ?", (scope,)).fetchone()
-        if row is None or any(told.get(name) != value for name, value in zip(_SCOPE, row, strict=True)):
+        named = [*_SCOPE, *(name for name in _NAMED if name in told)]
+        row = scratch.ask(f"SELECT {', '.join(named)} FROM scopes WHERE id = ?", (scope,)).fetchone()
+        if row is None or any(told.get(name) != value for name, value in zip(named, row, strict=True)):
             findings.add(f"campaign number {scope}: what its first run settled was changed")
+    for org, told in sorted(scratch.replay.orgs.items()):
+        found = scratch.ask("SELECT name, key FROM orgs WHERE id = ?", (org,)).fetchone()
+        if found is None or tuple(found) != (told["org_name"], told["org_key"]):
+            findings.add(f"organisation number {org}: its name was changed")
+    (nonce,) = scratch.ask("SELECT value FROM meta WHERE name = 'nonce'").fetchone() or (None,)
+    if scratch.replay.nonce not in (None, nonce):
+        findings.add(f"keys of calls are made with “{nonce}”; by the history with “{scratch.replay.nonce}”")
     good = f"{len(seen):,} runs are in the state that the history tells, with their overrides"
     return check("runs", findings, good=good, bad="{count} runs or campaigns are not what the history tells")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,27 +19,43 @@ import orjson
 from runner.adapters.ledger.events import START, Head, link_hash
 from runner.adapters.ledger.failures import through_the_door
 from runner.adapters.ledger.files import LedgerFile
+from runner.adapters.ledger.loaded import evidence_told
+from runner.adapters.ledger.settling import NAME_BYTES
 from runner.core.auditing import CallPlace, CallSoFar, Replay
+from runner.core.identity import canonical_email, canonical_external_id
+from runner.core.keys import code_hash, coupon_hash, name_hash
 from runner.core.merging import root_of
+from runner.core.model import Kind
 
 PAGE = 500
 _CACHE_KIB = 16_384
 
 _TABLES = """
 CREATE TABLE h_calls(order_id INT, number INT, key TEXT, run_id INT, quantity INT, state TEXT, known INT, held INT,
-    PRIMARY KEY (order_id, number)) WITHOUT ROWID;
+    http INT, code TEXT, request_id TEXT, flags TEXT, PRIMARY KEY (order_id, number)) WITHOUT ROWID;
+CREATE TABLE h_codes(order_id INT, number INT, hash BLOB, code TEXT);
+CREATE TABLE h_names(org_id INT, hash BLOB, person INT);
+CREATE TABLE h_evidence(order_id INT, number INT, digest TEXT, n INT,
+    PRIMARY KEY (order_id, number, digest)) WITHOUT ROWID;
+CREATE TABLE h_revoking(key TEXT, order_id INT, number INT, hash BLOB, n INT,
+    PRIMARY KEY (key, order_id, number, hash)) WITHOUT ROWID;
+CREATE TABLE h_fates(key TEXT, order_id INT, number INT, hash BLOB, fate TEXT,
+    PRIMARY KEY (key, order_id, number, hash, fate)) WITHOUT ROWID;
 CREATE TABLE h_coupons(order_id INT, number INT, hash BLOB, state TEXT, n INT,
     PRIMARY KEY (order_id, number, hash, state)) WITHOUT ROWID;
 CREATE TABLE h_sums(order_id INTEGER PRIMARY KEY, known INT, held INT, newest INT, calls INT);
 CREATE TABLE h_closings(run_id INT, order_id INT, code TEXT, PRIMARY KEY (run_id, order_id, code)) WITHOUT ROWID;
+CREATE TABLE h_closed(order_id INT, run_id INT, code TEXT, PRIMARY KEY (order_id, run_id, code)) WITHOUT ROWID;
 CREATE TABLE h_roots(person INTEGER PRIMARY KEY, root INT);
 CREATE TABLE h_merges(seq INT, survivor INT, other INTEGER PRIMARY KEY, target INT, surplus INT);
 CREATE TABLE h_made(order_id INTEGER PRIMARY KEY, target INT);
 CREATE TABLE h_recovered(order_id INTEGER PRIMARY KEY);
 CREATE TABLE h_targets(order_id INTEGER PRIMARY KEY, run_id INT, target INT, most INT);
 """
+_KINDS = frozenset(map(str, Kind))
 _KNOWN = """
-SELECT c.order_id, c.number, c.key, c.run_id, c.quantity, c.state, c.known, c.held
+SELECT c.order_id, c.number, c.key, c.run_id, c.quantity, c.state, c.known, c.held,
+    c.http, c.code, c.request_id, c.flags
 FROM json_each(?) AS j JOIN h_calls AS c ON c.order_id = j.value ->> 0 AND c.number = j.value ->> 1
 """
 _EVENTS = "SELECT seq, run_id, at, body, hash FROM ledger.events WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -157,13 +173,28 @@ class Scratch:
             except (TypeError, ValueError, IndexError, KeyError, AttributeError):
                 replay.problems.add(f"event {seq:,} cannot be understood")
         self.write(
-            "INSERT OR REPLACE INTO h_calls VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO h_calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(*place, *call) for place, call in replay.calls.items()],
         )
         self.write(_COUNT, [(*told.call, bytes.fromhex(told.digest), told.state, 1) for told in replay.coupons])
-        for call, digest, before, after in replay.changed:
-            self.write(_COUNT, [(*call, bytes.fromhex(digest), state, n) for state, n in ((before, -1), (after, 1))])
+        for call, digest, before, after, named in replay.changed:
+            steps = ((digest, before, -1), (named or digest, after, 1))
+            self.write(_COUNT, [(*call, bytes.fromhex(one), state, n) for one, state, n in steps])
+        self.write(
+            "INSERT INTO h_codes VALUES (?, ?, ?, ?)",
+            [(*one.call, bytes.fromhex(one.digest), one.code) for one in replay.coupons if one.code is not None],
+        )
         self.write("INSERT OR IGNORE INTO h_closings VALUES (?, ?, ?)", replay.closings)
+        self.write("INSERT INTO h_names VALUES (?, ?, ?)", list(_each_name(replay.names)))
+        self.write("INSERT INTO h_evidence VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1", replay.evidence)
+        self.write(
+            "INSERT INTO h_revoking VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1",
+            [(*place, bytes.fromhex(digest)) for *place, digest in replay.revoking],
+        )
+        self.write(
+            "INSERT OR IGNORE INTO h_fates VALUES (?, ?, ?, ?, ?)",
+            [(*place, bytes.fromhex(digest), fate) for *place, digest, fate in replay.fates],
+        )
         replay.let_go()
 
     def _finish(self) -> None:
@@ -175,6 +206,8 @@ class Scratch:
             "INSERT INTO h_roots VALUES (?, ?)",
             [(person, root_of(person, into)) for person in into if person not in circles],
         )
+        self.ask("CREATE INDEX h_codes_of ON h_codes(order_id, number, hash)")
+        self.ask("CREATE INDEX h_names_of ON h_names(org_id, hash)")
         self.write("INSERT OR REPLACE INTO h_merges VALUES (?, ?, ?, ?, ?)", [tuple(merge) for merge in replay.merges])
         self.write("INSERT INTO h_made VALUES (?, ?)", list(replay.made.items()))
         self.write("INSERT INTO h_recovered VALUES (?)", [(order,) for order in replay.recovered])
@@ -190,6 +223,30 @@ class Scratch:
             "UPDATE h_targets SET most = m.most FROM (SELECT order_id, max(target) AS most FROM lines"
             " WHERE role <> 'elsewhere' GROUP BY order_id) AS m WHERE m.order_id = h_targets.order_id"
         )
+
+
+def _each_name(told: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, bytes, int]]:
+    for org, person, text in told:
+        digests = bytes.fromhex(text)
+        for at in range(0, len(digests), NAME_BYTES):
+            yield org, digests[at : at + NAME_BYTES], person
+
+
+def _name_of(key: bytes, kind: str, value: str) -> bytes:
+    """The digest of an identifier as it was sent: a mobile and a customer id are sent in their canonical form."""
+    canonical = {Kind.EMAIL: canonical_email, Kind.EXTERNAL_ID: canonical_external_id}.get(Kind(kind), str)
+    return name_hash(key, kind, canonical(str(value)))
+
+
+def _in_order(flags: str) -> str | None:
+    """A JSON list as the replay writes it."""
+    found = parsed(flags)
+    return json.dumps(sorted(map(str, found)), separators=(",", ":")) if isinstance(found, list) else None
+
+
+def _told_of_evidence(at: float, by: str, method: str, verdict: str, found: int, why: str, who: str | None) -> str:
+    row = {"at": at, "by": by, "method": method, "verdict": verdict, "found": found, "why": why, "who": who}
+    return evidence_told({**row, "order_id": 0, "number": 0})[2]
 
 
 def _ends(person: int, into: Mapping[int, int]) -> bool:
@@ -218,6 +275,16 @@ def open_scratch(ledger: LedgerFile) -> Iterator[Scratch]:
             connection.execute("PRAGMA temp_store = FILE")
             connection.execute("PRAGMA busy_timeout = 60000")
             connection.executescript(_TABLES)
+            key = ledger.key
+            for name, function in (
+                ("name_of", lambda kind, value: _name_of(key, kind, value) if kind in _KINDS else None),
+                ("coupon_of", lambda coupon: coupon_hash(key, str(coupon))),
+                ("code_of", lambda code: code_hash(key, str(code))),
+                ("up_to", lambda digest: bytes(digest) + b"\xff" * NAME_BYTES),
+                ("in_order", _in_order),
+                ("told_of", _told_of_evidence),
+            ):
+                connection.create_function(name, -1, function, deterministic=True)
             connection.execute("ATTACH ? AS ledger", (f"file:{quote(str(ledger.path.absolute()))}?mode=ro",))
             connection.execute("PRAGMA ledger.cache_size = -6144")
             connection.execute("BEGIN")

@@ -79,9 +79,11 @@ def apply_batch(conn: sa.Connection, batch: Batch, *, key: bytes, orgs: Mapping[
     body: list[bytes] = []
     if batch.settlements:
         body.append(b'"settle":' + settle(conn, batch.settlements, key=key, at=at))
-        merges = learn_names(conn, batch.settlements, key=key, orgs=orgs)
-        if merges:
-            body.append(b'"merge":' + orjson.dumps(merges))
+        learnt = learn_names(conn, batch.settlements, key=key, orgs=orgs)
+        if learnt.names:
+            body.append(b'"names":' + orjson.dumps(learnt.names))
+        if learnt.merges:
+            body.append(b'"merge":' + orjson.dumps(learnt.merges))
     if batch.closings:
         for closing in batch.closings:
             close_order(conn, closing)

@@ -7,7 +7,8 @@ Only for the process that holds the campaign's lock.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -15,8 +16,9 @@ from typing import Any, NamedTuple
 import orjson
 import sqlalchemy as sa
 
-from runner.adapters.ledger.events import append_body
+from runner.adapters.ledger.events import append_body, append_event
 from runner.adapters.ledger.files import LedgerFile, transaction
+from runner.adapters.ledger.loaded import evidence_told
 from runner.adapters.ledger.runs import RunState
 from runner.adapters.ledger.schema import api_facts, evidence
 from runner.adapters.ledger.settling import learn_names, settle
@@ -26,6 +28,10 @@ from runner.core.reconciling import APPEARED_LATER, NOT_FOUND_CODE, Doubt
 
 _FACTS_LAST_SECONDS = 7 * 86_400.0
 """After a week what was measured of an API says nothing about it any more."""
+
+
+_CANDIDATES = 50
+"""Of how many of the newest settled calls those are chosen that the API is asked about."""
 
 
 class OpenCall(NamedTuple):
@@ -73,11 +79,15 @@ class KnownCall(NamedTuple):
     ended: float
 
 
-_SELECT = """
+_COLUMNS = """
 SELECT c.key, o.series, c.quantity, c.known, c.began, c.ended, c.state, c.order_id, c.number, o.person_id, c.run_id,
-    s.org_id, s.id, o.kind, coalesce(o.value, ''), coalesce(c.code, ''), coalesce(c.message, '')
-FROM calls AS c JOIN orders AS o ON o.id = c.order_id JOIN scopes AS s ON s.id = o.scope_id
+    s.org_id, s.id, o.kind, coalesce(o.value, ''), coalesce(c.code, ''), coalesce(c.message, ''),
+    coalesce(json_extract(r.args, '$.metadata'), 1)
 """
+_OF_CALL = (
+    "JOIN orders AS o ON o.id = c.order_id JOIN scopes AS s ON s.id = o.scope_id JOIN runs AS r ON r.id = c.run_id"
+)
+_SELECT = f"{_COLUMNS} FROM calls AS c {_OF_CALL}"
 
 
 def doubts_of(ledger: LedgerFile, scope: int, *, run: int | None = None) -> list[OpenCall]:
@@ -103,13 +113,13 @@ def find_call(ledger: LedgerFile, key: str) -> OpenCall | None:
 
 def settled_as_missing(ledger: LedgerFile, scope: int, *, since: float) -> list[OpenCall]:
     """Calls of a campaign that reads settled as not (or not wholly) issued since a time: they are read again."""
-    query = _SELECT + (
-        " WHERE o.scope_id = ? AND c.code = ? AND c.state <> 'in_doubt' AND EXISTS (SELECT 1 FROM evidence AS e"
-        " WHERE e.order_id = c.order_id AND e.number = c.number AND e.\"by\" = 'read' AND e.at >= ?)"
-        " AND c.order_id IN (SELECT order_id FROM evidence WHERE at >= ?) ORDER BY c.began, c.key"
-    )
+    query = f"""
+        {_COLUMNS} FROM (SELECT DISTINCT order_id, number FROM evidence WHERE "by" = 'read' AND at >= ?) AS e
+        CROSS JOIN calls AS c ON c.order_id = e.order_id AND c.number = e.number {_OF_CALL}
+        WHERE o.scope_id = ? AND c.code = ? AND c.state <> 'in_doubt' ORDER BY c.began, c.key
+    """
     with closing(ledger.connect(readonly=True)) as conn:
-        return [_open_call(row) for row in conn.exec_driver_sql(query, (scope, NOT_FOUND_CODE, since, since))]
+        return [_open_call(row) for row in conn.exec_driver_sql(query, (since, scope, NOT_FOUND_CODE))]
 
 
 def doubtful_scopes(ledger: LedgerFile, org: int) -> list[DoubtfulScope]:
@@ -124,6 +134,20 @@ def doubtful_scopes(ledger: LedgerFile, org: int) -> list[DoubtfulScope]:
         return [DoubtfulScope(*row) for row in found]
 
 
+def scopes_to_read_again(ledger: LedgerFile, org: int, *, since: float) -> list[DoubtfulScope]:
+    """The campaigns of an org in which reads settled calls as missing since a time."""
+    with closing(ledger.connect(readonly=True)) as conn:
+        found = conn.exec_driver_sql(
+            """SELECT s.id, s.key, s.campaign, count(*)
+            FROM (SELECT DISTINCT order_id, number FROM evidence WHERE "by" = 'read' AND at >= ?) AS e
+            CROSS JOIN calls AS c ON c.order_id = e.order_id AND c.number = e.number
+            JOIN orders AS o ON o.id = c.order_id JOIN scopes AS s ON s.id = o.scope_id
+            WHERE s.org_id = ? AND c.code = ? AND c.state <> 'in_doubt' GROUP BY s.id ORDER BY s.id""",
+            (since, org, NOT_FOUND_CODE),
+        )
+        return [DoubtfulScope(*row) for row in found]
+
+
 def known_calls(ledger: LedgerFile, org: int, *, url: str, newest: int, before: float, older: int) -> list[KnownCall]:
     """Settled calls whose coupons the API at `url` should show: the newest few, and a few that ended before a time.
 
@@ -131,36 +155,51 @@ def known_calls(ledger: LedgerFile, org: int, *, url: str, newest: int, before: 
 
     Left out are calls with a coupon that is revoked, and those that a read or a person settled.
     """
-    query = (
-        "SELECT c.key, o.person_id, o.kind, o.value, c.began, c.ended FROM runs AS r"
-        " JOIN scopes AS s ON s.id = r.scope_id"
-        " CROSS JOIN calls AS c ON c.run_id = r.id JOIN orders AS o ON o.id = c.order_id"
-        " WHERE s.org_id = ? AND ? IN ('', s.url) AND c.state = 'issued' AND c.known = c.quantity"
-        " AND o.value IS NOT NULL"
-        " AND c.ended IS NOT NULL AND c.ended < ? AND NOT EXISTS (SELECT 1 FROM evidence AS e"
-        "  WHERE e.order_id = c.order_id AND e.number = c.number)"
-        " AND NOT EXISTS (SELECT 1 FROM coupons AS p WHERE p.order_id = c.order_id AND p.state <> 'issued')"
-        " ORDER BY c.began DESC LIMIT ?"
-    )
+    # One walk over the calls; what is dearer to find out is asked of the newest only.
+    query = f"""
+        SELECT n.key, n.person_id, n.kind, n.value, n.began, n.ended FROM (
+            SELECT c.key, c.order_id, c.number, o.person_id, o.kind, o.value, c.began, c.ended
+            FROM calls AS c CROSS JOIN runs AS r ON r.id = c.run_id CROSS JOIN orders AS o ON o.id = c.order_id
+            WHERE c.state = 'issued' AND c.known = c.quantity AND c.ended < ? AND o.value IS NOT NULL
+                AND r.scope_id IN (SELECT id FROM scopes WHERE org_id = ? AND ? IN ('', url))
+            ORDER BY c.began DESC LIMIT {_CANDIDATES}
+        ) AS n
+        WHERE NOT EXISTS (SELECT 1 FROM evidence AS e WHERE e.order_id = n.order_id AND e.number = n.number)
+            AND NOT EXISTS (SELECT 1 FROM coupons AS p WHERE p.order_id = n.order_id AND p.state <> 'issued')
+        ORDER BY n.began DESC LIMIT ?
+    """
     found: dict[str, KnownCall] = {}
     with closing(ledger.connect(readonly=True)) as conn:
         for limit, ended_before in ((newest, float("inf")), (older, before)):
-            for row in conn.exec_driver_sql(query, (org, url, ended_before, limit)):
+            for row in conn.exec_driver_sql(query, (ended_before, org, url, limit)):
                 found[row[0]] = KnownCall(row[0], row[1], Kind(row[2]), row[3], row[4], row[5])
     return list(found.values())
 
 
-def claimed_of(ledger: LedgerFile, person: int, coupons: Collection[Coupon]) -> frozenset[str]:
-    """Those of some coupons (by id, else by code) that are recorded for a customer, whatever call they came by."""
-    digests = {coupon_hash(ledger.key, one.id or one.code): one.id or one.code for one in coupons}
-    if not digests:
+def claimed_of(ledger: LedgerFile, person: int, coupons: Sequence[Coupon]) -> frozenset[str]:
+    """Those of some coupons (by id, else by code) that are recorded for a customer, whatever call they came by.
+
+    A coupon that was recorded before its id was known is found by its code, as often as it was recorded.
+    """
+    if not coupons:
         return frozenset()
     with closing(ledger.connect(readonly=True)) as conn:
         rows = conn.exec_driver_sql(
-            "SELECT c.hash FROM orders AS o CROSS JOIN coupons AS c ON c.order_id = o.id WHERE o.person_id = ?",
+            "SELECT c.hash, c.coupon_id IS NULL FROM orders AS o CROSS JOIN coupons AS c ON c.order_id = o.id"
+            " WHERE o.person_id = ?",
             (person,),
-        )
-        return frozenset(digests[bytes(row[0])] for row in rows if bytes(row[0]) in digests)
+        ).all()
+    recorded = {bytes(row[0]) for row in rows}
+    nameless = Counter(bytes(row[0]) for row in rows if row[1])
+    claimed = set()
+    for one in coupons:
+        by_code = coupon_hash(ledger.key, one.code)
+        if coupon_hash(ledger.key, one.id or one.code) in recorded:
+            claimed.add(one.id or one.code)
+        elif nameless[by_code] > 0:
+            nameless[by_code] -= 1
+            claimed.add(one.id or one.code)
+    return frozenset(claimed)
 
 
 def rivals_of(ledger: LedgerFile, call: OpenCall) -> bool:
@@ -232,23 +271,48 @@ def record_finding(
             ).scalar()
             if newest != why:
                 conn.execute(sa.insert(evidence).values(**told))
+                append_event(conn, call.run, {"evidence": [evidence_told(told)]}, at=at)
             return False
+        outcome = replace(outcome, coupons=_not_recorded(conn, call, outcome.coupons, ledger.key))
         settlement = Settlement(
             call_key=call.key, order_id=call.order_id, person=call.person, run=call.run, outcome=outcome,
             names=tuple(names), seconds=0.0,
         )  # fmt: skip
         payload = settle(conn, [settlement], key=ledger.key, at=at, by=source)
-        merges = learn_names(conn, [settlement], key=ledger.key, orgs={call.run: call.org})
+        learnt = learn_names(conn, [settlement], key=ledger.key, orgs={call.run: call.org})
         conn.execute(sa.insert(evidence).values(**told))
         body: dict[str, Any] = {"settle": orjson.Fragment(payload), "by": source.value, "method": method}
-        if merges:
-            body["merge"] = merges
+        body["evidence"] = [evidence_told(told)]
+        if learnt.names:
+            body["names"] = learnt.names
+        if learnt.merges:
+            body["merge"] = learnt.merges
         resumable = _make_resumable(conn, call.order_id)
         if resumable:
             body["state"] = RunState.STOPPED.value
             body["runs"] = resumable
         append_body(conn, call.run, orjson.dumps(body), at=at)
     return True
+
+
+def _not_recorded(conn: sa.Connection, call: OpenCall, coupons: Sequence[Coupon], key: bytes) -> tuple[Coupon, ...]:
+    """Without those that are recorded for this call already under their code, or by a person's word, without an id."""
+    rows = conn.exec_driver_sql(
+        "SELECT hash, code IS NULL FROM coupons WHERE order_id = ? AND call_key = ? AND coupon_id IS NULL",
+        (call.order_id, call.key),
+    ).all()
+    by_code = Counter(bytes(row[0]) for row in rows if not row[1])
+    untold = sum(row[1] for row in rows)
+    left = []
+    for one in coupons:
+        digest = coupon_hash(key, one.code)
+        if one.id and by_code[digest] > 0:
+            by_code[digest] -= 1
+        elif one.code and untold > 0:
+            untold -= 1
+        else:
+            left.append(one)
+    return tuple(left)
 
 
 def _make_resumable(conn: sa.Connection, order_id: int) -> list[int]:
@@ -310,8 +374,8 @@ def write_fact(ledger: LedgerFile, url: str, name: str, value: float, *, at: flo
 
 def _open_call(row: Any) -> OpenCall:
     (key, series, quantity, known, began, ended, state, order_id, number, person, run, org, scope, kind, value, code,
-     message) = row  # fmt: skip
-    doubt = Doubt(key, series, quantity, known, began, ended)
+     message, keyed) = row  # fmt: skip
+    doubt = Doubt(key, series, quantity, known, began, ended, bool(keyed))
     return OpenCall(
         doubt, CallState(state), order_id, number, person, run, org, scope, Kind(kind), value, code, message
     )

@@ -194,10 +194,13 @@ def rejected_rows_with(ledger: LedgerFile, org_id: int, is_hers: Callable[[Seque
     return found
 
 
-def forget(ledger: LedgerFile, facts: PersonFacts, more_rows: Collection[int], *, at: float) -> tuple[int, int, int]:
+def forget(
+    ledger: LedgerFile, facts: PersonFacts, more_rows: Collection[int], *, at: float, leave_doubts: bool = False
+) -> tuple[int, int, int]:
     """Erase a person, close her orders for good and mark her, in one transaction with an event.
 
-    The caller holds the locks of her campaigns. `more_rows`: rejected rows that are hers too.
+    The caller holds the locks of her campaigns. `more_rows`: rejected rows that are hers too. `leave_doubts`: orders
+    with something in doubt are closed all the same, and keep what it takes to find out.
 
     Returns:
         How many rows, orders and coupons were erased.
@@ -209,9 +212,12 @@ def forget(ledger: LedgerFile, facts: PersonFacts, more_rows: Collection[int], *
         conn.exec_driver_sql("PRAGMA secure_delete = ON")
         with transaction(conn):
             doubts = _doubts(conn, facts.orders)
-            if doubts:
+            if doubts and not leave_doubts:
                 raise LedgerFailed("A call of this customer came in doubt just now; nothing was erased. Try again.")
-            counts = _erase(conn, orders=facts.orders, rows=sorted({*facts.rows, *more_rows}))
+            if doubts:
+                counts = erase_settled(conn, facts.orders)
+            else:
+                counts = _erase(conn, orders=facts.orders, rows=sorted({*facts.rows, *more_rows}))
             conn.exec_driver_sql(
                 f"UPDATE orders SET closed = ?2 WHERE id IN {_IDS} AND merged_into IS NULL",
                 (_json(facts.orders), FORGOTTEN),
@@ -223,6 +229,21 @@ def forget(ledger: LedgerFile, facts: PersonFacts, more_rows: Collection[int], *
             body = {"forget": {"persons": facts.persons, "orders": facts.orders}}
             append_event(conn, None, body, at=at)
             _owe_compacting(conn)
+    return counts
+
+
+def erase_settled(conn: sa.Connection, orders: Collection[int]) -> tuple[int, int, int]:
+    """Erase orders of a forgotten person and the rows of their lines, inside the caller's write transaction.
+
+    Orders with a call or a revocation under way or in doubt keep what it takes to find out; `forget` erases them later.
+
+    Returns:
+        How many rows, orders and coupons were erased.
+    """
+    settled = [order for order in orders if not _doubts(conn, [order])]
+    rows = conn.exec_driver_sql(f"SELECT DISTINCT row_id FROM lines WHERE order_id IN {_IDS}", (_json(settled),))
+    counts = _erase(conn, orders=settled, rows=rows.scalars().all())
+    _owe_compacting(conn)
     return counts
 
 

@@ -5,7 +5,7 @@ A merge is rare, so the families of a campaign are read once and kept: memory gr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 import orjson
@@ -17,8 +17,22 @@ from runner.core.statuses import CallFacts
 _CHUNK = 5_000
 
 _FAMILIES = """
-SELECT o.id, o.closed, s.id, s.key, s.closed FROM orders o JOIN orders s ON s.id = o.merged_into
+SELECT o.id, o.closed, s.id, s.key, s.closed, s.target, s.issued + s.held
+FROM orders o JOIN orders s ON s.id = o.merged_into
 WHERE o.merged_into IS NOT NULL AND o.scope_id = ?
+"""
+_REVOKED = """
+SELECT count(*) FROM coupons WHERE state = 'revoked' AND order_id IN (SELECT value FROM json_each(?))
+"""
+_LATER = """
+SELECT DISTINCT order_id FROM closures WHERE code = ? AND order_id IN (SELECT value FROM json_each(?))
+"""
+_ISSUED_BY = """
+SELECT u.name, r.sheet, r.row FROM calls c JOIN runs u ON u.id = c.run_id
+    JOIN lines l ON l.run_id = c.run_id AND l.order_id = c.order_id JOIN rows r ON r.id = l.row_id
+WHERE c.order_id IN (SELECT value FROM json_each(?)) AND c.known > 0 AND l.role = 'first'
+    AND EXISTS (SELECT 1 FROM coupons p WHERE p.order_id = c.order_id AND p.call_key = c.key AND p.state = 'issued')
+ORDER BY c.run_id, l.id LIMIT 1
 """
 _LINES = """
 SELECT l.order_id, l.row_id, r.row, r.sheet, r.file, l.target FROM lines l JOIN rows r ON r.id = l.row_id
@@ -53,13 +67,16 @@ class Families:
     def of_run(cls, conn: sa.Connection, scope_id: int, run_id: int) -> Self:
         """The families of a campaign, with their lines in one run. Call inside one read transaction."""
         families = cls()
-        for member, closed, root, root_key, root_closed in conn.exec_driver_sql(_FAMILIES, (scope_id,)):
+        above: dict[int, int] = {}
+        for member, closed, root, root_key, root_closed, target, held in conn.exec_driver_sql(_FAMILIES, (scope_id,)):
+            above[root] = held - target
             families._root[member] = families._root[root] = root
             families._members.setdefault(root, [root]).append(member)
             families._root_keys[root] = root_key
             families._root_closed[root] = root_closed
             if closed == SURPLUS:
                 families._surplus.add(member)
+        families._forget_undone(conn, above)
         orders = list(families._root)
         for start in range(0, len(orders), _CHUNK):
             chosen = orjson.dumps(orders[start : start + _CHUNK]).decode()
@@ -71,6 +88,27 @@ class Families:
                     families._first[root] = line
                 families._with_lines.add(line.order_id)
         return families
+
+    def _forget_undone(self, conn: sa.Connection, above: Mapping[int, int]) -> None:
+        """A surplus is none any more when as many coupons of the family were revoked as were above its target."""
+        for root in {self._root[member] for member in self._surplus}:
+            ids = orjson.dumps(self._members[root]).decode()
+            revoked = int(conn.exec_driver_sql(_REVOKED, (ids,)).scalar_one())
+            if revoked and revoked >= above[root]:
+                self._surplus.difference_update(self._members[root])
+
+    def to_undo(self, conn: sa.Connection) -> tuple[str, str] | None:
+        """The run that issued the first surplus with a line in the run, and the row of it, as `undo` takes them."""
+        for root in sorted({self._root[member] for member in self._surplus}):
+            members = self._members[root]
+            if not self._with_lines.intersection(members):
+                continue
+            told = orjson.dumps(members).decode()
+            later = list(conn.exec_driver_sql(_LATER, (SURPLUS, told)).scalars()) or members[1:]
+            found = conn.exec_driver_sql(_ISSUED_BY, (orjson.dumps(later).decode(),)).first()
+            if found is not None:
+                return found[0], f"{found[1]}!{found[2]}" if found[1] else str(found[2])
+        return None
 
     def __bool__(self) -> bool:
         """Whether there is any family."""

@@ -82,7 +82,7 @@ class LedgerFile:
                     "rehearsal": "1" if rehearsal else "0",
                 }
                 conn.execute(sa.insert(schema.meta), [{"name": name, "value": value} for name, value in facts.items()])
-                events.append_event(conn, None, {"created": ledger_id}, at=wall())
+                events.append_event(conn, None, {"created": ledger_id, "nonce": nonce}, at=wall())
                 conn.exec_driver_sql(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
         return ledger
 

@@ -59,8 +59,12 @@ WHERE s.org_id = (SELECT id FROM orgs WHERE key = ?) AND r.id > ? AND {condition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundRow:
-    """A row in which the customer was, with its run and file. `role`: of its line ("rejected" for a rejected row)."""
+    """A row in which the customer was, with its run and file. `role`: of its line ("rejected" for a rejected row).
 
+    `id`: its number in the ledger.
+    """
+
+    id: int
     run: str
     file: str
     sheet: str
@@ -159,6 +163,7 @@ def _orders(conn: sa.Connection, persons: Sequence[int]) -> tuple[tuple[FoundOrd
         row_ids.add(row_id)
         rows.setdefault(order_id, []).append(
             FoundRow(
+                id=row_id,
                 run=run,
                 file=_file_name(files, file),
                 sheet=sheet,
@@ -231,6 +236,7 @@ def _rows_with(conn: sa.Connection, org_key: str, text: str, known: Collection[i
             if row_id in known or not _holds(texts, wanted, digits if rejected else ""):
                 continue
             yield FoundRow(
+                id=row_id,
                 run=run,
                 file=_file_name(files, file),
                 sheet=sheet,

@@ -92,6 +92,20 @@ def list_runs(ledger: LedgerFile, *, org_key: str | None = None, limit: int = 10
         ]
 
 
+_SECONDS_A_CALL = """
+SELECT avg(c.seconds) FROM (
+    SELECT order_id, seconds FROM calls WHERE seconds NOT NULL ORDER BY order_id DESC LIMIT 500) AS c
+JOIN orders o ON o.id = c.order_id JOIN scopes s ON s.id = o.scope_id WHERE :url IS NULL OR s.url = :url
+"""
+
+
+def seconds_a_call(ledger: LedgerFile, url: str | None) -> float | None:
+    """How long calls to an API took of late, on average; None when it was not called lately. `url` None: to any."""
+    with ledger.connect(readonly=True) as conn:
+        found = conn.execute(sa.text(_SECONDS_A_CALL), {"url": url}).scalar()
+    return float(found) if found is not None else None
+
+
 # Each family of merged orders counts once, against the target of its first line, as in the reports.
 _FIGURES = """
 WITH own AS MATERIALIZED (

@@ -30,7 +30,7 @@ SELECT count(*), coalesce(sum(held), 0) FROM calls
 WHERE run_id = ? AND state IN ('sending', 'in_doubt') AND state = 'sending'
 """
 _PARKED = """
-SELECT series, coalesce(code, '') FROM series_states WHERE run_id = ? AND state = 'parked' ORDER BY series
+SELECT series, coalesce(code, ''), since FROM series_states WHERE run_id = ? AND state = 'parked' ORDER BY series
 """
 
 
@@ -38,7 +38,8 @@ SELECT series, coalesce(code, '') FROM series_states WHERE run_id = ? AND state 
 class LiveFigures:
     """A run as it stands, each page at its own moment. Coupons, but for `calls`, `failed_orders` and `in_flight`.
 
-    `open`: what is missing and may still be asked for in this run. `waiting`: parked series with the reason's code.
+    `open`: what is missing and may still be asked for in this run. `waiting`: parked series with the reason's code and
+    since when.
     """
 
     target: int
@@ -49,7 +50,7 @@ class LiveFigures:
     calls: int
     failed_orders: int
     in_flight: int
-    waiting: tuple[tuple[int, str], ...]
+    waiting: tuple[tuple[int, str, float], ...]
 
 
 def read_live(ledger: LedgerFile, run_id: int, *, page_rows: int = PAGE_ROWS) -> LiveFigures:
@@ -76,5 +77,5 @@ def read_live(ledger: LedgerFile, run_id: int, *, page_rows: int = PAGE_ROWS) ->
         calls=calls,
         failed_orders=failed,
         in_flight=in_flight,
-        waiting=tuple((series, code) for series, code in parked),
+        waiting=tuple((series, code, since) for series, code, since in parked),
     )

@@ -7,9 +7,11 @@ long as the ledger lasts.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
+
+import sqlalchemy as sa
 
 CHUNK = 1_000
 """Lines that one digest covers."""
@@ -43,7 +45,41 @@ def describe_load(ask: Ask, run: int) -> dict[str, Any]:
     return {"rows": rows, "rejected": rejected, "lines": lines}
 
 
+_NAMES = """
+SELECT :org, coalesce(k.person_id, :persons0 + k.no), hex(substr(k.hash, 1, 8)) FROM t_known k
+JOIN t_people p ON p.no = k.no AND (p.person_id NOT NULL OR p.name IS NOT k.hash)
+WHERE NOT EXISTS (SELECT 1 FROM identity i WHERE i.org_id = :org AND i.hash = k.hash) ORDER BY 2
+"""
+
+
+def names_of_load(connection: sa.Connection, values: Mapping[str, object]) -> Iterator[tuple[int, int, str]]:
+    """The names that a load is about to learn, as the history records names; those that persons are made with apart.
+
+    The table of persons has these.
+    """
+    for org, person, digest in connection.execute(sa.text(_NAMES), values):
+        yield org, person, digest.lower()
+
+
 def overrides_digest(overrides: str | None) -> str:
     """Of the overrides of a run as its column holds them: they name who decided, which no event may."""
     told = json.dumps(json.loads(overrides or "[]"), sort_keys=True, separators=(",", ":"))
     return blake2b(told.encode(), digest_size=16, person=b"overrides").hexdigest()
+
+
+def input_digest(name: str, args: str, files: str) -> str:
+    """Of a run's name, options and files, as its columns hold them."""
+    return _digest_of("input", name, args, files)
+
+
+_TOLD = ("by", "method", "verdict", "found", "why", "who")
+
+
+def evidence_told(row: Mapping[str, Any]) -> tuple[int, int, str]:
+    """Of a row of evidence what the history keeps: whose call it is, and a digest of all that is never erased."""
+    return row["order_id"], row["number"], _digest_of("evidence", float(row["at"]), *map(row.get, _TOLD))
+
+
+def _digest_of(person: str, *parts: object) -> str:
+    text = json.dumps(parts, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=16, person=person.encode()).hexdigest()

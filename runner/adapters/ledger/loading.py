@@ -9,10 +9,14 @@ import sqlalchemy as sa
 
 from runner.adapters.ledger.events import append_event
 from runner.adapters.ledger.files import transaction
-from runner.adapters.ledger.loaded import describe_load, overrides_digest
+from runner.adapters.ledger.holding_back import close_held_back
+from runner.adapters.ledger.loaded import describe_load, input_digest, names_of_load, overrides_digest
 from runner.adapters.ledger.replacing import replace_revoked
 from runner.adapters.ledger.staged import Campaign, NewRun, PlanChanged, as_json, current_revision, follow_merged
 from runner.core.planning import Plan
+from runner.core.undoing import portions
+
+_NAMES_IN_AN_EVENT = 1_000
 
 LOADING = (
     "INSERT INTO persons(id, org_id, name) SELECT :persons0 + no, :org, name FROM t_people WHERE person_id IS NULL",
@@ -22,8 +26,10 @@ LOADING = (
     ),
     (
         "UPDATE orders SET target = t.target, run_id = :run,"
-        " closed = CASE WHEN closed IN ('resent', 'forgotten') THEN closed END, kind = t.kind,"
-        " value = CASE WHEN closed IS NOT 'forgotten' THEN t.value END"
+        " closed = CASE WHEN (SELECT f.forgotten FROM persons f WHERE f.id = orders.person_id) IS NOT NULL"
+        " THEN 'forgotten' WHEN closed IN ('resent', 'forgotten') THEN closed END, kind = t.kind,"
+        " value = CASE WHEN closed IS NOT 'forgotten' AND (SELECT f.forgotten FROM persons f"
+        " WHERE f.id = orders.person_id) IS NULL THEN t.value END"
         " FROM t_orders t WHERE t.existing = orders.id AND NOT t.skipped"
     ),
     (
@@ -48,11 +54,18 @@ LOADING = (
     "UPDATE orgs SET revision = revision + 1 WHERE id = :org",
 )
 
+OPEN = """
+SELECT coalesce(sum(target - issued - held), 0) FROM orders
+WHERE run_id = :run AND closed IS NULL AND target > issued + held AND merged_into IS NULL
+"""
+"""What a run that has just been loaded asks for: it must be what its plan says, to the coupon."""
+
 
 def load_run(connection: sa.Connection, run: NewRun, campaign: Campaign, plan: Plan, *, revision: int | None) -> int:
     """Load the decided input as a run in state `ready`, in one transaction; returns its number in the ledger.
 
-    Raises PlanChanged, with nothing written, when the ledger has moved since `revision` in a way that could change it.
+    Raises PlanChanged, with nothing written, when the ledger has moved since `revision` in a way that could change it,
+    or when what the run would ask for is not what the plan says.
     """
     org_id, scope_id = campaign.org_id, campaign.scope_id
     with transaction(connection):
@@ -84,12 +97,21 @@ def load_run(connection: sa.Connection, run: NewRun, campaign: Campaign, plan: P
         }
         values = {"org": org_id, "scope": scope_id, "run": run_id, **{f"{name}0": at for name, at in base.items()}}
         replace_revoked(connection, run_id, at=run.started)
+        names = names_of_load(connection, {"org": org_id, "persons0": base["persons"]})
+        for some in portions(names, _NAMES_IN_AN_EVENT):
+            append_event(connection, run_id, {"names": some}, at=run.started)
         for statement in LOADING:
             connection.execute(sa.text(statement), values)
         counts = {"orders": plan.orders, "target": plan.target, "missing": plan.missing}
         told: dict[str, Any] = {"load": {**counts, **describe_load(connection.exec_driver_sql, run_id)}}
+        if held_back := close_held_back(connection, run_id, base["orders"]):
+            told["load"]["held_back"] = held_back
+        if connection.execute(sa.text(OPEN), values).scalar_one() != plan.missing:
+            raise PlanChanged  # what would be asked for is not what was agreed to
         if run.overrides:
             told["overrides"] = overrides_digest(as_json(list(run.overrides)))
+        inputs = connection.exec_driver_sql("SELECT name, args, files FROM runs WHERE id = ?", (run_id,)).one()
+        told["load"]["input"] = input_digest(*inputs)
         append_event(connection, run_id, told, at=run.started)
     return int(run_id)
 

@@ -32,7 +32,8 @@ if sys.platform == "win32":
 
     _LOCKED_BYTE = 1 << 30  # far behind the content, so that others can read who holds the lock
 
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
+    def try_lock(descriptor: int, *, shared: bool) -> bool:
+        """Lock an open file for this process; False when another has it."""
         del shared  # Windows' byte locks know no shared kind
         os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
         try:
@@ -40,15 +41,25 @@ if sys.platform == "win32":
         except OSError:
             return False
         return True
+
+    def unlock(descriptor: int) -> None:
+        """Give a lock back and keep the file open."""
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
+    def try_lock(descriptor: int, *, shared: bool) -> bool:
+        """Lock an open file for this process; False when another has it."""
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
+
+    def unlock(descriptor: int) -> None:
+        """Give a lock back and keep the file open."""
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +122,7 @@ class _FileLock:
         """The lock, or who holds it (None: a holder that cannot be read)."""
         descriptor = _open(path)
         until = time.monotonic() + wait_seconds
-        while not _try_lock(descriptor, shared=False):
+        while not try_lock(descriptor, shared=False):
             if time.monotonic() >= until:
                 holder = _read_holder(descriptor)
                 os.close(descriptor)
@@ -218,7 +229,7 @@ def _holder_of(path: Path) -> Holder | None:
     except FileNotFoundError:
         return None
     try:
-        if _try_lock(descriptor, shared=True):
+        if try_lock(descriptor, shared=True):
             return None
         return _read_holder(descriptor) or Holder(pid=0, host="unknown", user="unknown", since=0.0)
     finally:

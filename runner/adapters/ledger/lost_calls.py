@@ -16,11 +16,14 @@ import sqlalchemy as sa
 
 from runner.adapters.ledger.events import Head, append_body, append_event, head_of
 from runner.adapters.ledger.files import COPIED, LedgerFile, transaction
+from runner.adapters.ledger.loaded import evidence_told
+from runner.adapters.ledger.merging import surviving_person
 from runner.adapters.ledger.runs import RunState
 from runner.adapters.ledger.schema import evidence, identity, lost_heads, meta, orders, persons, runs
 from runner.adapters.ledger.settling import settle
 from runner.adapters.ledger.witness import write_witness
-from runner.core.keys import coupon_hash, name_hash, order_key
+from runner.core.keys import call_number, coupon_hash, name_hash, order_key
+from runner.core.merging import FORGOTTEN, SAME_PERSON, CouponState
 from runner.core.model import MAX_PER_CALL, CallState, Coupon, Identifier, Outcome, Settlement, Source
 from runner.core.recovering import FOUND_AGAIN, Problem, read_call_key
 
@@ -29,6 +32,13 @@ METHOD = "recover"
 
 FROM_REPORTS = "known_from_reports"
 """In the arguments of a run that only its old reports tell of."""
+
+_BEFORE = {
+    CouponState.REDEEMED: [CouponState.ISSUED],
+    CouponState.REVOKED: [CouponState.ISSUED],
+    CouponState.REPLACED: [CouponState.ISSUED, CouponState.REVOKED],
+}
+"""State of a coupon by an old report → the states that it can have come from."""
 
 
 class Customer(NamedTuple):
@@ -160,6 +170,8 @@ def _record(conn: sa.Connection, ledger: LedgerFile, call: FoundCall, *, why: st
     known = conn.exec_driver_sql(
         "SELECT key, state, held, known, run_id FROM calls WHERE order_id = ? AND number = ?", (order.id, name.number)
     ).first()
+    if known is not None and known.key == call.key:
+        call = _name_those_told(conn, ledger, call, order.id, run=int(known.run_id), at=at)
     count = len(call.coupons)
     if known is None:
         if not 1 <= count + call.held <= MAX_PER_CALL:
@@ -180,21 +192,50 @@ def _record(conn: sa.Connection, ledger: LedgerFile, call: FoundCall, *, why: st
     outcome = Outcome(state=state, coupons=call.coupons, held=held, flags=(FOUND_AGAIN,))
     settlement = Settlement(call.key, order.id, order.person_id, run, outcome, (), 0.0)
     payload = settle(conn, [settlement], key=ledger.key, at=at, by=Source.READ)
-    conn.execute(
-        sa.insert(evidence).values(
-            order_id=order.id,
-            number=name.number,
-            at=at,
-            by=Source.READ.value,
-            method=METHOD,
-            verdict=state.value,
-            found=count,
-            why=why,
-        )
-    )
-    body = {"settle": orjson.Fragment(payload), "by": Source.READ.value, "method": METHOD}
+    told = {
+        "order_id": order.id, "number": name.number, "at": at, "by": Source.READ.value, "method": METHOD,
+        "verdict": state.value, "found": count, "why": why,
+    }  # fmt: skip
+    conn.execute(sa.insert(evidence).values(**told))
+    body: dict[str, Any] = {"settle": orjson.Fragment(payload), "by": Source.READ.value, "method": METHOD}
+    body["evidence"] = [evidence_told(told)]
     append_body(conn, run, orjson.dumps(body), at=at)
     return None
+
+
+def _name_those_told(
+    conn: sa.Connection, ledger: LedgerFile, call: FoundCall, order_id: int, *, run: int, at: float
+) -> FoundCall:
+    """Found coupons that take the place of coupons which the call has without an id; gives back the others.
+
+    A person's word counts coupons without id and code, an answer may have told a code only: these are the same coupons,
+    not more of them. A coupon that was erased has a digest of its own id, so it is never taken for one of those.
+    """
+    recorded: dict[bytes, list[int]] = {}
+    query = "SELECT hash, id FROM coupons WHERE order_id = ? AND +call_key = ? ORDER BY id"
+    for digest, number in conn.exec_driver_sql(query, (order_id, call.key)):
+        recorded.setdefault(bytes(digest), []).append(int(number))
+    told = [coupon_hash(ledger.key, f"{call.key}:{place}") for place in range(MAX_PER_CALL)]
+    nameless = [(digest, number) for digest in told for number in recorded.get(digest, ())]
+    named, left = [], []
+    for coupon in call.coupons:
+        of_code = coupon_hash(ledger.key, coupon.code) if coupon.id and coupon.code else b""
+        if recorded.get(of_code):
+            before, number = of_code, recorded[of_code].pop(0)
+        elif nameless:
+            before, number = nameless.pop(0)
+        else:
+            left.append(coupon)
+            continue
+        after = coupon_hash(ledger.key, coupon.id or coupon.code)
+        found = conn.exec_driver_sql(
+            "UPDATE coupons SET coupon_id = ?, code = ?, hash = ? WHERE id = ? RETURNING state",
+            (coupon.id or None, coupon.code or None, after, number),
+        ).scalar_one()
+        named.append([order_id, call_number(call.key), before.hex(), found, after.hex()])
+    if named:
+        append_event(conn, run, {"named": named, "method": METHOD}, at=at)
+    return call._replace(coupons=tuple(left))
 
 
 def _begin(
@@ -257,6 +298,9 @@ def add_order(
 ) -> Problem | None:
     """See to it that an order is there which old reports name. Its key proves whose it is: it is a keyed digest.
 
+    Of a customer who turned out to be another it is that one's; where she has an order of the series in the campaign
+    already, this one is merged into it.
+
     Args:
         wanted: the order's key by those reports.
         target: for an order that is not known: what it had, so that nothing of it is missing.
@@ -265,29 +309,87 @@ def add_order(
         if conn.execute(sa.select(orders.c.id).where(orders.c.key == wanted)).first() is not None:
             return None
         digest = name_hash(ledger.key, customer.kind, customer.value)
-        person = conn.execute(
+        known = conn.execute(
             sa.select(identity.c.person_id).where(identity.c.org_id == org_id, identity.c.hash == digest)
         ).scalar()
-        name = digest
-        if person is not None:
-            name = bytes(conn.execute(sa.select(persons.c.name).where(persons.c.id == person)).scalar_one())
-        if order_key(ledger.key, org_key, campaign_key, series, name) != wanted:
+        person = surviving_person(conn, known) if known is not None else None
+        names = [digest] if person is None else _names_of_family(conn, person)
+        if wanted not in {order_key(ledger.key, org_key, campaign_key, series, name) for name in names}:
             return Problem("a coupon of an old report belongs to an order whose customer cannot be told")
         if person is None:
             person = conn.execute(
                 sa.insert(persons).values(org_id=org_id, name=digest).returning(persons.c.id)
             ).scalar_one()
             conn.execute(sa.insert(identity).values(org_id=org_id, hash=digest, person_id=person))
+        forgotten = conn.execute(sa.select(persons.c.forgotten).where(persons.c.id == person)).scalar() is not None
+        survivor = conn.execute(
+            sa.select(orders.c.id).where(
+                orders.c.person_id == person,
+                orders.c.scope_id == scope_id,
+                orders.c.series == series,
+                orders.c.merged_into.is_(None),
+            )
+        ).scalar()
+        target = target if survivor is None else 0
         order_id = conn.execute(
             sa.insert(orders)
             .values(
                 scope_id=scope_id, key=wanted, series=series, person_id=person, kind=customer.kind.value,
-                value=customer.written, target=target, run_id=run,
+                value=None if forgotten else customer.written, target=target, run_id=run, merged_into=survivor,
+                closed=FORGOTTEN if forgotten else None if survivor is None else SAME_PERSON,
             )
             .returning(orders.c.id)
         ).scalar_one()  # fmt: skip
-        append_event(conn, run, {"order": order_id, "person": person, "target": target, "method": METHOD}, at=at)
+        told = {"order": order_id, "person": person, "target": target, "method": METHOD}
+        append_event(conn, run, told if survivor is None else {**told, "into": survivor}, at=at)
     return None
+
+
+def record_states(ledger: LedgerFile, told: Iterable[tuple[str, str, str]], *, run: int, at: float) -> None:
+    """What became of coupons later, by old reports: revoked, redeemed, replaced; in one transaction with an event.
+
+    Args:
+        told: key of the call, id (or code) of the coupon, its state. A coupon that is not known is left alone.
+        run: the run whose report tells; a replaced coupon counts as replaced by it.
+    """
+    changes: list[Any] = []
+    with closing(ledger.connect()) as conn, transaction(conn):
+        for key, coupon, state in told:
+            name = read_call_key(key)
+            if name is None:
+                continue
+            digest = coupon_hash(ledger.key, coupon)
+            found = conn.exec_driver_sql(
+                "SELECT k.id, k.order_id, k.state FROM coupons k JOIN orders o ON o.id = k.order_id WHERE o.key = ?"
+                " AND k.call_key = ? AND k.hash = ? AND k.state IN (SELECT value FROM json_each(?)) LIMIT 1",
+                (name.order, key, digest, orjson.dumps(_BEFORE[CouponState(state)]).decode()),
+            ).first()
+            if found is None:
+                continue
+            number, order, before = found
+            replaced = state == CouponState.REPLACED
+            conn.exec_driver_sql(
+                "UPDATE coupons SET state = ?, replaced_by = ? WHERE id = ?", (state, run if replaced else None, number)
+            )
+            if replaced:  # it counts no more: another took its place
+                conn.exec_driver_sql(
+                    "UPDATE orders SET issued = issued - 1"
+                    " WHERE id = (SELECT coalesce(merged_into, id) FROM orders WHERE id = ?)",
+                    (order,),
+                )
+            changes.append([order, name.number, digest.hex(), before, state])
+        if changes:
+            append_event(conn, run, {"coupons": changes, "method": METHOD}, at=at)
+
+
+def _names_of_family(conn: sa.Connection, root: int) -> list[bytes]:
+    """The names of a person and of everybody who was merged into her: an order's key is made of one of them."""
+    family = conn.exec_driver_sql(
+        "WITH RECURSIVE down(id) AS (SELECT ? UNION SELECT p.id FROM down CROSS JOIN persons p"
+        " ON p.merged_into = down.id) SELECT p.name FROM down JOIN persons p ON p.id = down.id",
+        (root,),
+    )
+    return [bytes(name) for name in family.scalars()]
 
 
 # ── the end of it ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -311,7 +413,9 @@ def finish_recovery(ledger: LedgerFile, lost: Collection[Head], *, told: Mapping
         conn.execute(sa.delete(meta).where(meta.c.name == COPIED))
         conn.exec_driver_sql("DELETE FROM recovered")
         conn.exec_driver_sql("UPDATE orgs SET revision = revision + 1")  # plans made before are out of date
-        append_event(conn, None, {"recovered": {**told, "lost": sorted(link.seq for link in lost)}}, at=at)
+        append_event(
+            conn, None, {"recovered": {**told, "lost": sorted(link.seq for link in lost)}, "nonce": nonce}, at=at
+        )
         head = head_of(conn)
     write_witness(ledger.path, ledger_id=ledger.ledger_id, key=ledger.key, head=head, anew=True)
     ledger.nonce = nonce

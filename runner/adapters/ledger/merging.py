@@ -3,7 +3,7 @@
 The older person (lower id) survives. Where both have an order of one campaign and series, the older person's survives
 and takes over counters and target; other orders of the younger person change hands and keep their keys. Calls, coupons
 and lines stay with the order that they were made for: `orders.merged_into` leads from there to the survivor, in one
-step.
+step. Whoever was forgotten under one of the names is forgotten under both.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from runner.adapters.ledger.erasing import erase_settled
 from runner.adapters.ledger.schema import closures, lines, orders, persons, rows
-from runner.core.merging import FOR_GOOD, SURPLUS, Half, Merged, merge_orders, root_of
+from runner.core.merging import FOR_GOOD, FORGOTTEN, SURPLUS, Half, Merged, merge_orders, root_of
 
 
 def surviving_person(conn: sa.Connection, person: int) -> int:
@@ -32,18 +33,14 @@ def merge_persons(conn: sa.Connection, one: int, other: int) -> list[Any] | None
 
     Returns:
         What the history records: [older person, younger person, [[surviving order, other order, target, issued,
-        held, code], …]]; None when both were one person already.
+        held, code], …]], and, when she was forgotten under one of her names, the orders that this closed; None when
+        both were one person already.
     """
     one, other = surviving_person(conn, one), surviving_person(conn, other)
     if one == other:
         return None
     older, younger = min(one, other), max(one, other)
     conn.execute(sa.update(persons).where(persons.c.id == younger).values(merged_into=older))
-    conn.exec_driver_sql(  # whoever was forgotten under one name is forgotten under all
-        "UPDATE persons SET forgotten = coalesce(forgotten, (SELECT p.forgotten FROM persons p WHERE p.id = ?))"
-        " WHERE id = ?",
-        (younger, older),
-    )
     theirs = _orders_of(conn, younger)
     mine: dict[tuple[int, int], Any] = {}
     for order in _orders_of(conn, older):
@@ -55,7 +52,30 @@ def merge_persons(conn: sa.Connection, one: int, other: int) -> list[Any] | None
             record.append(_merge(conn, survivor, order))
     # Orders merged away earlier follow too, so that a person's calls and coupons are found through one person id.
     conn.execute(sa.update(orders).where(orders.c.person_id == younger).values(person_id=older))
-    return [older, younger, record]
+    forgotten = _forget_both(conn, older, younger)
+    return [older, younger, record] if forgotten is None else [older, younger, record, forgotten]
+
+
+def _forget_both(conn: sa.Connection, older: int, younger: int) -> list[int] | None:
+    """Whoever was forgotten under one name is forgotten under all: every order closed for good, and erased.
+
+    Returns:
+        The orders that were closed by this; None when she was not forgotten under either name.
+    """
+    since = conn.execute(sa.select(sa.func.min(persons.c.forgotten)).where(persons.c.id.in_((older, younger)))).scalar()
+    if since is None:
+        return None
+    conn.execute(
+        sa.update(persons)
+        .where(persons.c.id.in_((older, younger)), persons.c.forgotten.is_(None))
+        .values(forgotten=since)
+    )
+    hers = orders.c.person_id == older
+    is_open = sa.and_(orders.c.merged_into.is_(None), orders.c.closed.is_distinct_from(FORGOTTEN))
+    closed = conn.execute(sa.update(orders).where(hers, is_open).values(closed=FORGOTTEN).returning(orders.c.id))
+    numbers = sorted(int(order) for order in closed.scalars())
+    erase_settled(conn, conn.execute(sa.select(orders.c.id).where(hers)).scalars().all())
+    return numbers
 
 
 def _orders_of(conn: sa.Connection, person: int) -> list[Any]:

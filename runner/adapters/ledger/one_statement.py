@@ -17,7 +17,7 @@ import orjson
 from runner.adapters.ledger import statements as sql
 from runner.adapters.ledger.batches import Applied, Batch
 from runner.adapters.ledger.events import Head, link_hash
-from runner.adapters.ledger.settling import describe, digests_of, names_of
+from runner.adapters.ledger.settling import describe, digests_of, names_of, names_told
 
 VIEW = """
 CREATE TEMP VIEW one_batch(before, settle, messages, coupons, coupon_hashes, names, name_hashes, begins, at, seq,
@@ -101,13 +101,15 @@ class OneStatement:
         if len({settlement.order_id for settlement in settlements}) < len(settlements):
             return None
         digests = digests_of(settlements, self._key)
-        told = describe(settlements, digests)
+        told = describe(settlements, digests, key=self._key)
         if len(set(told.hashes)) < len(told.hashes) or any(coupon[3] is None for coupon in told.coupons):
             return None
         names, name_hashes = names_of(settlements, self._key, orgs)
         settle = orjson.dumps(told.calls)
         started = orjson.dumps([(s.key, s.order_id, s.run, s.number, s.quantity) for s in begins])
         parts = [b'"settle":' + settle] if settlements else []
+        if names:
+            parts.append(b'"names":' + orjson.dumps(names_told(names, name_hashes)))
         if begins:
             parts.append(b'"begin":' + started)
         body = b"{" + b",".join(parts) + b"}"

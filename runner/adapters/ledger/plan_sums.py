@@ -7,6 +7,7 @@ import json
 
 import sqlalchemy as sa
 
+from runner.adapters.ledger.holding_back import sum_up_held_back
 from runner.adapters.ledger.staged import EXAMPLES, Campaign
 from runner.core.model import Place, Problem
 from runner.core.planning import OverlapSeen, Plan, SeriesPlan
@@ -24,12 +25,16 @@ def sum_up(
 ) -> Plan:
     """The plan that the decided tables make. `rows`: staged ones. `digest`: stands for every order."""
     by_series = connection.exec_driver_sql(
-        "SELECT series, sum(missing > 0), sum(target), sum(issued), sum(held), sum(missing), sum(replaced)"
+        "SELECT series, sum(missing > 0), sum(target), sum(issued), sum(held), sum(missing), sum(replaced),"
+        " sum((missing + 499) / 500)"
         " FROM t_orders WHERE NOT skipped GROUP BY series ORDER BY series"
     ).all()
-    calls: dict[int, int] = {
+    back: dict[int, int] = {
         row[0]: row[1]
-        for row in connection.exec_driver_sql("SELECT series, sum((missing + 499) / 500) FROM t_orders GROUP BY series")
+        for row in connection.exec_driver_sql(
+            "SELECT t.series, sum(b.missing) FROM t_back b JOIN t_orders t ON t.no = b.no WHERE t.missing = 0"
+            " GROUP BY 1"
+        )
     }
     series = tuple(
         SeriesPlan(
@@ -39,14 +44,16 @@ def sum_up(
             issued=row[3],
             held=row[4],
             missing=row[5],
-            calls=calls[row[0]],
+            calls=row[7],
             replaced=row[6],
+            back=back.get(row[0], 0),
         )
         for row in by_series
     )
     rejected = connection.exec_driver_sql("SELECT count(*) FROM t_rows WHERE problems IS NOT NULL").scalar_one()
     duplicates = connection.exec_driver_sql(
-        "SELECT count(*) FROM (SELECT seq FROM t_lines GROUP BY seq HAVING min(role IN ('duplicate', 'elsewhere')))"
+        "SELECT count(*) FROM (SELECT seq FROM t_lines WHERE seq IN (SELECT seq FROM t_lines WHERE role IN"
+        " ('duplicate', 'elsewhere')) GROUP BY seq HAVING min(role IN ('duplicate', 'elsewhere')))"
     ).scalar_one()
     orders, below, skipped = connection.exec_driver_sql(
         "SELECT count(*), coalesce(sum(target < issued), 0), coalesce(sum(skipped), 0) FROM t_orders"
@@ -75,12 +82,14 @@ def sum_up(
         ),
         digest=f"{digest % 2**128:032x}",
         replaced=sum(one.replaced for one in series),
+        back=sum(one.back for one in series),
+        held_back=sum_up_held_back(connection),
     )
 
 
 def _leavers(connection: sa.Connection, campaign: Campaign) -> int | None:
-    with_ref, _ = count_refs(connection)
-    if with_ref:
+    with_ref = "SELECT EXISTS (SELECT 1 FROM t_rows WHERE ref IS NOT NULL AND problems IS NULL)"
+    if connection.exec_driver_sql(with_ref).scalar_one():
         return None
     if campaign.scope_id is None:
         return 0

@@ -11,9 +11,7 @@ from contextlib import closing
 
 from runner.adapters.ledger.events import append_event
 from runner.adapters.ledger.files import LedgerFile, transaction
-
-INTERRUPTED = "interrupted"
-"""Pseudo-code of a call whose process ended before an answer was recorded."""
+from runner.core.merging import INTERRUPTED
 
 # The first condition is there for the partial index of unsettled calls, which names both states.
 _TO_DOUBT = """

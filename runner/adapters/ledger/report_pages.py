@@ -20,6 +20,7 @@ from runner.core.planning import LineRole
 from runner.core.report_lines import HOLDS_NOTHING, Holding, RejectedLine, ReportLine, RowFacts
 from runner.core.statuses import (
     NO_CAUSE,
+    SAME_PERSON_AS,
     LineVerdict,
     OrderVerdict,
     judge_duplicate,
@@ -40,6 +41,7 @@ LEFT JOIN lines l ON l.run_id = r.run_id AND l.row_id = r.id
 LEFT JOIN orders o ON o.id = l.order_id
 ORDER BY r.id, l.id
 """
+_CHOSEN = _ROWS.replace("AND id > ? ORDER BY id LIMIT ?", "AND id IN (SELECT value FROM json_each(?))")
 _PROBLEMS = "SELECT id, problems, series_text, count_text FROM rows WHERE id IN (SELECT value FROM json_each(?))"
 _SAME_AS = "SELECT id, row, sheet, file FROM rows WHERE id IN (SELECT value FROM json_each(?))"
 
@@ -89,6 +91,21 @@ class PageReader:
             after = found[-1].row_id
             yield page
 
+    def of_rows(self, row_ids: Sequence[int]) -> dict[tuple[int, int], ReportLine]:
+        """The lines of some rows, by row and series."""
+        chosen: dict[tuple[int, int], ReportLine] = {}
+        sql = _CHOSEN.format(cells="NULL")
+        for start in range(0, len(row_ids), PAGE_ROWS):
+            with reading(self._conn):
+                told = as_json(list(row_ids[start : start + PAGE_ROWS]))
+                found = [FoundLine._make(row) for row in self._conn.exec_driver_sql(sql, (self._run_id, told)).all()]
+                found = [row for row in found if row.line_id is not None and not row.rejected]
+                page = self._judge(found)
+            for row, line in zip(found, page, strict=True):
+                if isinstance(line, ReportLine):
+                    chosen[row.row_id, line.series] = line
+        return chosen
+
     def _judge(self, found: Sequence[FoundLine]) -> Page:
         if any(row.merged_into is not None and not self._families.knows(row.order_id) for row in found):
             # Merged while the pages go by.
@@ -133,7 +150,8 @@ class PageReader:
         if row.role == LineRole.DUPLICATE:
             known = same_as.get(row.same_as or 0)
             place = self._name(*known, row.file) if known is not None else "an earlier row"
-            return self._repeat(row, at, judge_duplicate(place), row.target, key, printed, starts_row)
+            verdict = judge_duplicate(place, same_person=(row.note or "").startswith(SAME_PERSON_AS))
+            return self._repeat(row, at, verdict, row.target, key, printed, starts_row)
         own = judged[order_id]
         if own.sharing is not None:
             return self._shared_line(row, at, own, own.sharing, key, printed, starts_row)

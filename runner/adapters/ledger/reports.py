@@ -7,6 +7,7 @@ run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import Self
@@ -14,11 +15,13 @@ from typing import Self
 import sqlalchemy as sa
 
 from runner.adapters.ledger.events import Head, head_of
+from runner.adapters.ledger.families import Families
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.report_coupons import NOT_COUNTED, CouponReader, reading
 from runner.adapters.ledger.report_pages import Page, PageReader
 from runner.adapters.ledger.runs import RunFacts, read_run
 from runner.adapters.ledger.schema import runs
+from runner.core.merging import SURPLUS
 from runner.core.report_lines import CouponFacts, FileShape, RejectedLine, ReportLine, shape_file
 from runner.core.totals import Tally, Totals
 from runner.errors import UsageError
@@ -78,6 +81,14 @@ class RunReader:
         """The newest link of the ledger's history."""
         return head_of(self._conn)
 
+    def erased(self) -> int:
+        """How much of what the reports print was erased since: rows without cells, orders without an identifier."""
+        rows_and_orders = (
+            "SELECT (SELECT count(*) FROM rows WHERE run_id = ?1 AND cells IS NULL) + (SELECT count(*) FROM orders o"
+            " WHERE o.value IS NULL AND o.id IN (SELECT l.order_id FROM lines l WHERE l.run_id = ?1))"
+        )
+        return int(self._conn.exec_driver_sql(rows_and_orders, (self.run.id,)).scalar_one())
+
     @cached_property
     def run_names(self) -> Mapping[int, str]:
         """Names of this run and the earlier ones of its campaign, by number."""
@@ -88,16 +99,21 @@ class RunReader:
 
     def pages(self, *, cells: bool = True, coupons: bool = True) -> Iterator[Page]:
         """All lines and rejected rows in the order of the input. Without `cells` or `coupons` these stay empty."""
-        return iter(
-            PageReader(
-                self._conn,
-                run_id=self.run.id,
-                scope_id=self.run.scope_id,
-                run_names=self.run_names,
-                file_names=[shape.name for shape in self.shapes],
-                cells=cells,
-                coupons=coupons,
-            )
+        return iter(self._reader(cells=cells, coupons=coupons))
+
+    def of_rows(self, row_ids: Sequence[int]) -> dict[tuple[int, int], ReportLine]:
+        """The lines of some rows (their numbers in the ledger), without cells and codes, by row and series."""
+        return self._reader(cells=False, coupons=False).of_rows(row_ids)
+
+    def _reader(self, *, cells: bool, coupons: bool) -> PageReader:
+        return PageReader(
+            self._conn,
+            run_id=self.run.id,
+            scope_id=self.run.scope_id,
+            run_names=self.run_names,
+            file_names=[shape.name for shape in self.shapes],
+            cells=cells,
+            coupons=coupons,
         )
 
     def lines(self) -> Iterator[ReportLine]:
@@ -159,7 +175,10 @@ class RunReader:
             ).one()
             lines = self._conn.execute(sa.text("SELECT count(*) FROM lines WHERE run_id = :run"), run).scalar_one()
             issued, held = self._conn.execute(sa.text(_CALL_SUMS), run).one()
-        return tally.totals(rows=rows, line_count=lines, rejected=rejected, ledger_issued=issued, ledger_in_doubt=held)
+            surplus = tally.flags[SURPLUS] > 0
+            undo = Families.of_run(self._conn, self.run.scope_id, self.run.id).to_undo(self._conn) if surplus else None
+        found = tally.totals(rows=rows, line_count=lines, rejected=rejected, ledger_issued=issued, ledger_in_doubt=held)
+        return replace(found, undo=undo)
 
     def line_count(self) -> int:
         """Lines and rejected rows: how many lines a report has."""
@@ -168,6 +187,20 @@ class RunReader:
             " + (SELECT coalesce(sum(rejected), 0) FROM rows WHERE run_id = :run)"
         )
         return int(self._conn.execute(sa.text(query), {"run": self.run.id}).scalar_one())
+
+    def throttled(self) -> tuple[int, int]:
+        """How many calls the API refused as too many (429), and how many began in the minute before the first one."""
+        run = {"run": self.run.id}
+        times, first = self._conn.execute(
+            sa.text("SELECT count(*), min(began) FROM calls WHERE run_id = :run AND http = 429"), run
+        ).one()
+        if not times:
+            return 0, 0
+        before = self._conn.execute(
+            sa.text("SELECT count(*) FROM calls WHERE run_id = :run AND began > :first - 60 AND began < :first"),
+            {**run, "first": first},
+        )
+        return int(times), int(before.scalar_one())
 
     def is_live(self) -> bool:
         """Whether the run may be changing while it is read: neither stopped, finished nor abandoned."""

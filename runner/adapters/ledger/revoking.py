@@ -264,4 +264,10 @@ def record_revocation(
             )
         if changes:
             conn.exec_driver_sql("UPDATE coupons SET state = ? WHERE id = ? AND state = 'issued'", changes)
-        append_event(conn, run, {"revocation": [begun.key, begun.series, state.value], "coupons": told}, at=at)
+        fates = [
+            [coupons[one].order_id, call_number(coupons[one].call_key), coupons[one].digest.hex(), found.fate.value]
+            for one, found in judged.items()
+            if found.fate is not None
+        ]
+        body = {"revocation": [begun.key, begun.series, state.value], "coupons": told, "fates": fates}
+        append_event(conn, run, body, at=at)

@@ -174,7 +174,7 @@ def set_run_state(
         connection.execute(sa.update(runs).where(runs.c.id == run.id).values(**values))
         if state is RunState.ABANDONED:
             connection.execute(sa.update(orgs).where(orgs.c.id == run.org_id).values(revision=orgs.c.revision + 1))
-        told: dict[str, Any] = {"state": state.value, "exit_code": exit_code}
+        told: dict[str, Any] = {"state": state.value, "exit_code": exit_code, "exit_codes": exit_codes}
         if override is not None:
             told["overrides"] = overrides_digest(str(values["overrides"]))
         append_event(connection, run.id, told, at=at)
@@ -183,10 +183,15 @@ def set_run_state(
 def add_override(ledger: LedgerFile, run: RunFacts, override: Mapping[str, Any], *, at: float) -> None:
     """Record that a person overrode a protection of a run, or settled something by their word, with an event."""
     with closing(ledger.connect()) as connection, transaction(connection):
-        earlier = connection.execute(sa.select(runs.c.overrides).where(runs.c.id == run.id)).scalar() or "[]"
-        overrides = orjson.dumps([*json.loads(earlier), override]).decode()
-        connection.execute(sa.update(runs).where(runs.c.id == run.id).values(overrides=overrides))
-        append_event(connection, run.id, {"overrides": overrides_digest(overrides)}, at=at)
+        append_override(connection, run.id, override, at=at)
+
+
+def append_override(connection: sa.Connection, run_id: int, override: Mapping[str, Any], *, at: float) -> None:
+    """The same inside a write transaction."""
+    earlier = connection.execute(sa.select(runs.c.overrides).where(runs.c.id == run_id)).scalar() or "[]"
+    overrides = orjson.dumps([*json.loads(earlier), override]).decode()
+    connection.execute(sa.update(runs).where(runs.c.id == run_id).values(overrides=overrides))
+    append_event(connection, run_id, {"overrides": overrides_digest(overrides)}, at=at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +238,16 @@ def newest_series_list(ledger: LedgerFile, scope_id: int) -> dict[str, Any] | No
             (scope_id,),
         ).scalar()
     return dict(json.loads(found)) if found is not None else None
+
+
+def frozen_phone_format(ledger: LedgerFile, scope_id: int) -> str | None:
+    """How plain digits of mobiles were written in a campaign, as its newest run recorded it; None: as found out."""
+    with closing(ledger.connect(readonly=True)) as connection:
+        found = connection.exec_driver_sql(
+            "SELECT json_extract(args, '$.phone_format') FROM runs WHERE scope_id = ? ORDER BY id DESC LIMIT 1",
+            (scope_id,),
+        ).scalar()
+    return None if found is None else str(found)
 
 
 def issued_by_series(ledger: LedgerFile, scope_id: int) -> dict[int, int]:

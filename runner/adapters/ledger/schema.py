@@ -310,3 +310,18 @@ sa.Index(
     unique=True,  # never two under way for one coupon
     sqlite_where=sa.text("outcome IS NULL"),
 )
+
+control = sa.Table(
+    "control",
+    metadata,
+    # Words to a live run from other processes. What was carried out is in the history, as overrides of the run.
+    sa.Column("run_id", sa.Integer, primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("command", sa.Text, nullable=False),  # core.steering.Command
+    sa.Column("argument", sa.Text, nullable=False, server_default=""),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),  # JSON: user, host and pid of who gave it
+    sa.Column("done_at", sa.Float),
+    sa.Column("answer", sa.Text),  # what the run said; NULL with done_at: it was taken back
+    sqlite_with_rowid=False,
+)

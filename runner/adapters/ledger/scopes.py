@@ -83,7 +83,7 @@ def create_org(ledger: LedgerFile, name: str, *, at: float) -> Org:
         org_id = connection.execute(
             sa.insert(orgs).values(key=key, name=name.strip()).returning(orgs.c.id)
         ).scalar_one()
-        append_event(connection, None, {"org": org_id}, at=at)
+        append_event(connection, None, {"org": org_id, "org_name": name.strip(), "org_key": key}, at=at)
     return Org(id=org_id, key=key, name=name.strip())
 
 
@@ -166,7 +166,9 @@ def freeze_scope(ledger: LedgerFile, org: Org, campaign: str, frozen: Frozen, *,
         else:
             scope_id = known.id
             connection.execute(sa.update(scopes).where(scopes.c.id == scope_id).values(**values))
-        append_event(connection, None, {"scope": scope_id, **values, "mapping": len(frozen.mapping)}, at=at)
+        shown = campaign.strip() if known is None else known.campaign
+        named = {"scope": scope_id, "org_id": org.id, "key": scope_key(campaign), "campaign": shown}
+        append_event(connection, None, {**named, **values, "mapping": len(frozen.mapping)}, at=at)
     scope = scope_of(ledger, scope_id)
     assert scope is not None  # noqa: S101 - written above
     return scope

@@ -16,10 +16,13 @@ import sqlalchemy as sa
 
 from runner.adapters.ledger import statements as sql
 from runner.adapters.ledger.merging import merge_persons
-from runner.core.keys import call_number, coupon_hash, name_hash
+from runner.core.keys import call_number, code_hash, coupon_hash, name_hash
 from runner.core.merging import RESENT_REASON, CouponState, Seen, only_resent, settled_state, sort_coupons
 from runner.core.model import CallState, Reason, Settlement, Source
 from runner.errors import LedgerFailed
+
+NAME_BYTES = 8
+"""Of a name's digest: what the history keeps."""
 
 
 class Closing(NamedTuple):
@@ -57,7 +60,7 @@ def settle(
     digests = digests_of(settlements, key)
     known = _known_before(conn, settlements)
     seen = _look_for_coupons(conn, settlements, digests, known)
-    told = describe(settlements, digests, seen=seen, known=known)
+    told = describe(settlements, digests, key=key, seen=seen, known=known)
     payload = orjson.dumps(told.calls)
     _write_calls(conn, payload.decode(), count, told.calls[0], at, by)
     if told.messages:
@@ -94,12 +97,14 @@ def describe(
     settlements: Sequence[Settlement],
     digests: Sequence[Sequence[bytes]],
     *,
+    key: bytes,
     seen: Mapping[int, Mapping[int, set[Seen]]] = MappingProxyType({}),
     known: Mapping[str, int] = MappingProxyType({}),
 ) -> Described:
     """What to write for settlements.
 
     Args:
+        key: the ledger's, for the digests of codes.
         seen: where coupons of a settlement are recorded already, as `_look_for_coupons` found them.
         known: coupons recorded for a call by an earlier answer.
     """
@@ -124,13 +129,16 @@ def describe(
                 closings.append(Closing(run, order, reason))
         if resent or call in known:
             state = settled_state(outcome, known_before=known.get(call, 0), new=new, resent=resent)
-        recorded: list[tuple[str, str]] = []
+        recorded: list[tuple[str, ...]] = []
         for position, what in enumerate(states):
             if what is not None:
                 coupon, digest = listed[position], digests[index][position]
                 coupons.append((call, order, position, coupon.id or None, coupon.code or None, what))
                 hashes.append(digest)
-                recorded.append((digest.hex(), what))
+                if coupon.id and coupon.code:  # the digest is of the id
+                    recorded.append((digest.hex(), what, code_hash(key, coupon.code)))
+                else:
+                    recorded.append((digest.hex(), what))
         code = klass = scope = None
         if reason is not None:
             code, klass, scope = reason.code, reason.klass, reason.scope
@@ -242,20 +250,32 @@ def names_of(
     return names, hashes
 
 
+def names_told(names: Sequence[tuple[int, int]], hashes: Sequence[bytes]) -> list[tuple[int, int, str]]:
+    """What the history records of names: [org, person, the beginnings of her names' digests, one after the other]."""
+    told: dict[tuple[int, int], str] = {}
+    for entry, digest in zip(names, hashes, strict=True):
+        told[entry] = told.get(entry, "") + digest[:NAME_BYTES].hex()
+    return [(org, person, digests) for (org, person), digests in told.items()]
+
+
+class Learnt(NamedTuple):
+    """What the history records of names that answers told, and of the merges that followed."""
+
+    names: list[tuple[int, int, str]]
+    merges: list[Any]
+
+
 def learn_names(
     conn: sa.Connection, settlements: Sequence[Settlement], *, key: bytes, orgs: Mapping[int, int]
-) -> list[Any]:
+) -> Learnt:
     """Add the names that the answers told to the identity table; persons who turn out to be one are merged.
 
     Args:
         orgs: run → org.
-
-    Returns:
-        For each merge what the history records of it.
     """
     names, hashes = names_of(settlements, key, orgs)
     if not names:
-        return []
+        return Learnt([], [])
     arguments = (orjson.dumps(names).decode(), b"".join(hashes))
     conn.exec_driver_sql(sql.ADD_NAMES, arguments)
     merges = []
@@ -263,4 +283,4 @@ def learn_names(
         merged = merge_persons(conn, one, other)
         if merged is not None:
             merges.append(merged)
-    return merges
+    return Learnt(names_told(names, hashes), merges)

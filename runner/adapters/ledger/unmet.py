@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from runner.adapters.ledger.staged import Asked, Campaign, as_json, follow_merged, temporary
+from runner.adapters.ledger.staged import Asked, Campaign, as_json, follow_merged, make_careful, temporary
 from runner.core.keys import name_hash
 from runner.core.model import Kind, Problem
 
@@ -58,6 +58,13 @@ def answer_lookups(
             digest = name_hash(key, Kind.CUSTOMER_ID.value, customer)
             known.append((digest, Kind.CUSTOMER_ID.value, customer, asked.digest))
     with temporary(connection):
+        for digests in (known, unknown):
+            if digests:
+                connection.exec_driver_sql(
+                    "INSERT OR IGNORE INTO t_shared SELECT seq FROM t_rows WHERE hash = ?",
+                    [one[-1:] for one in digests],
+                )
+        make_careful(connection)
         for statement, values in (
             ("INSERT INTO t_names SELECT ?, seq, ?, ? FROM t_rows WHERE hash = ?", known),
             (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import tzinfo
 from types import TracebackType
 from typing import Self, TextIO
@@ -19,7 +20,14 @@ from runner.adapters.terminal.texts import local, percent
 from runner.core.codes import CodeTable
 from runner.ports import Beat, Clock
 
-_STATE_STYLES: Mapping[str, str] = {"issuing": "green", "pausing": "yellow", "throttled": "yellow", "finishing": "cyan"}
+_STATE_STYLES: Mapping[str, str] = {
+    "issuing": "green",
+    "pausing": "yellow",
+    "paused": "yellow",
+    "throttled": "yellow",
+    "settling": "cyan",
+    "finishing": "cyan",
+}
 
 
 class BarProgress:
@@ -64,6 +72,18 @@ class BarProgress:
             for line in self._lines(self._last):
                 self._screen.print(line, soft_wrap=True)
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """The bar goes away while something else speaks to the terminal."""
+        started = self._live.is_started
+        self._live.stop()
+        try:
+            yield
+        finally:
+            if started:
+                self._live.start()
+                self._screen.show_cursor(True)
+
     def beat(self, beat: Beat) -> None:
         self._last = beat
         if self._live.is_started:
@@ -81,7 +101,7 @@ class BarProgress:
         lines += map(Text, pack(figures(beat), width, first=" " * 10))
         # A line of its own, so that the height stays the same while the numbers grow.
         lines += map(Text, fold(end_text(beat, self._clock.wall(), self._zone) or "-", width, first="ends      "))
-        for index, text in enumerate(waiting_texts(beat, self._codes)):
+        for index, text in enumerate(waiting_texts(beat, self._codes, self._clock.wall(), self._zone)):
             lines += map(Text, fold(text, width, first="waiting   " if index == 0 else " " * 10))
         return lines
 

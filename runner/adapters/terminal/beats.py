@@ -6,6 +6,7 @@ from datetime import tzinfo
 
 from runner.adapters.terminal.texts import clock_time, listed, pace
 from runner.core.codes import CodeTable
+from runner.core.forecast import decided_words
 from runner.core.wording import counted, duration
 from runner.ports import Beat
 
@@ -30,20 +31,34 @@ def end_text(beat: Beat, wall: float, zone: tzinfo | None) -> str:
         return "when the calls under way are answered" if beat.in_flight else ""
     if beat.state == "pausing":
         return "not known while it pauses"
+    if beat.state == "paused":
+        since = "" if beat.paused_since is None else f" since {clock_time(beat.paused_since, wall, zone)}"
+        return f"after somebody lets it go on (paused by {beat.paused_by}{since})"
     if beat.eta_seconds is None:
         return "not known yet"
     if beat.eta_seconds <= 0:
         return ""
     if beat.eta_seconds < 1:
         return "in a moment"
-    return f"about {clock_time(wall + beat.eta_seconds, wall, zone)} (in {duration(beat.eta_seconds)})"
+    end = f"about {clock_time(wall + beat.eta_seconds, wall, zone)} (in {duration(beat.eta_seconds)})"
+    decided = decided_words(beat.decided_by)
+    return f"{end}, {decided}" if decided else end
 
 
-def waiting_texts(beat: Beat, codes: CodeTable) -> list[str]:
-    """Which series wait and why, those with one reason together; the first few of each, and how many more."""
+def waiting_texts(beat: Beat, codes: CodeTable, wall: float, zone: tzinfo | None) -> list[str]:
+    """Which series wait, since when and how long; those without times by reason. The first few, and how many more."""
+    timed = [one for one in beat.waiting if one.since is not None and one.until is not None]
+    if timed and len(timed) == len(beat.waiting):
+        texts = [
+            f"series {one.series} {_why(one.code, codes)} since {clock_time(one.since or 0, wall, zone)},"
+            f" gives up {clock_time(one.until or 0, wall, zone)}"
+            for one in timed[:SERIES_SHOWN]
+        ]
+        more = len(timed) - SERIES_SHOWN
+        return [*texts, f"and {more:,} more series"] if more > 0 else texts
     by_code: dict[str, list[str]] = {}
-    for series, code in beat.waiting:
-        by_code.setdefault(code, []).append(str(series))
+    for one in beat.waiting:
+        by_code.setdefault(one.code, []).append(str(one.series))
     groups = sorted(by_code.items(), key=lambda item: -len(item[1]))
     texts = [
         f"series {listed(series, SERIES_SHOWN)}" + (f": {codes.meaning(code).rstrip('.')} ({code})" if code else "")
@@ -51,3 +66,8 @@ def waiting_texts(beat: Beat, codes: CodeTable) -> list[str]:
     ]
     more = sum(len(series) for _, series in groups[REASONS_SHOWN:])
     return [*texts, f"and {more:,} more series"] if more else texts
+
+
+def _why(code: str, codes: CodeTable) -> str:
+    """ "empty", or what another code means."""
+    return "empty" if code in ("5005", "") else f"waits ({codes.meaning(code).rstrip('.')}, {code})"

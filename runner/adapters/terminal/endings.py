@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.adapters.terminal.texts import clean, one_line
+from runner.core.merging import SURPLUS
 from runner.core.statuses import LineStatus
 from runner.core.totals import (
     ALL_ISSUED,
@@ -147,6 +148,7 @@ def _person_words(totals: Totals) -> str:
     if not totals.for_a_person:
         return ""
     kinds = [f"{totals.lines[status]:,} {status}" for status in _IN_FAILURES if totals.lines.get(status)]
+    kinds += [f"{totals.flags[SURPLUS]:,} {SURPLUS}"] if totals.flags.get(SURPLUS) else []
     verb = "needs" if totals.for_a_person == 1 else "need"
     return f"{counted(totals.for_a_person, 'row')} {verb} a person" + (f" ({', '.join(kinds)})" if kinds else "")
 
@@ -198,6 +200,8 @@ def _next_after_a_run(
         return resume if exit_code in (SEND_AGAIN, *SIGNALS) else None
     if totals.again and exit_code != NEEDS_A_PERSON:
         return resume
+    if totals.undo is not None and exit_code == NEEDS_A_PERSON:
+        return "", command_line("undo", totals.undo[0], "--row", totals.undo[1], *options)
     if out and any(totals.lines.get(status) for status in _IN_FAILURES):
         within = ("--campaign", campaign) if campaign else ()
         file = str(Path(out) / failures)

@@ -10,11 +10,16 @@ from typing import NamedTuple
 from rich.console import Console
 
 from runner.adapters.terminal.layout import Column, tabulate
+from runner.adapters.terminal.preflight_view import preflight_json, show_preflight
 from runner.adapters.terminal.rejections import ReasonCount, reason_counts, show_rejected
 from runner.adapters.terminal.screens import put, put_folded, put_table
 from runner.adapters.terminal.texts import listed
+from runner.core.checking import ProblemKind
+from runner.core.face_value import FaceValue, tell_worth
+from runner.core.forecast import NOT_KNOWN, Forecast, Limit, decided_words
 from runner.core.planning import OverlapSeen, Plan, SeriesPlan
-from runner.core.wording import counted, series_word
+from runner.core.preflight import NOT_CHECKED, Findings
+from runner.core.wording import counted, duration, series_word
 
 SERIES_SHOWN = 12
 OVERLAPS_SHOWN = 10
@@ -35,15 +40,17 @@ class ColumnSeen(NamedTuple):
 
 
 class SeriesSeen(NamedTuple):
-    """What the list of series says of one: its name, what a coupon is worth, how many there may be, and what is short.
+    """What the list of series, else the API, says of one: its name, what a coupon is worth, how many there may be.
 
-    `short`: by how many coupons `max_total` falls short of what is to be issued.
+    `short`: by how many coupons `max_total` falls short of what is to be issued. `percent`: what a coupon takes off,
+    where it is no money.
     """
 
     name: str = ""
     value: Decimal | None = None
     max_total: int | None = None
     short: int = 0
+    percent: Decimal | None = None
 
 
 NO_LIST: Mapping[int, SeriesSeen] = MappingProxyType({})
@@ -59,20 +66,28 @@ def show_plan(
     files: Sequence[str],
     columns: Sequence[ColumnSeen],
     rate: str = "",
+    pace_advice: str = "",
     until: str = "",
+    ahead: Forecast = NOT_KNOWN,
     unfinished: str = "",
     cap: int | None = None,
     reasons: Mapping[str, int] | None = None,
     first: Sequence[str] = (),
     listed_series: Mapping[int, SeriesSeen] = NO_LIST,
+    kinds: Sequence[ProblemKind] | None = None,
+    report: Sequence[str] = (),
+    probe: Sequence[str] = (),
+    findings: Findings = NOT_CHECKED,
 ) -> None:
     """Show what a run would do, in the fewest lines that leave nothing out.
 
-    `files`: names in the order of `Place.file`. `rate`, `until`: such as "100 calls/min" and "about 16:42 IST".
+    `files`: names in the order of `Place.file`. `rate`, `until`: such as "100/m" and "16:42 IST"; `ahead`: how
+    long that is.
     `unfinished`: a sentence about an unfinished run of the campaign. `cap`: the most coupons this run may issue.
     `reasons`: rows by reason over *all* rejected rows; without it the reasons of `plan.examples` are counted, and it is
     said that they are only the first. `first`: what has to be read before all else. `listed_series`: what the list of
-    series says, by id.
+    series says, by id. `kinds`: the problems of all rejected rows, commonest first. `report`: the check report's files.
+    `probe`: what a probe of the customers found, in sentences. `findings`: what the settings of the series say.
     """
     if rehearsal:
         put_folded(console, REHEARSAL_BANNER, style="bold yellow")
@@ -86,16 +101,28 @@ def show_plan(
     put(console)
     put_folded(console, rows_sum(plan), first="Rows      ", style="bold")
     put_folded(console, coupons_sum(plan), first="Coupons   ", style="bold")
-    put_folded(console, effort(plan, rate, until), first="Calls     ")
+    if worth := worth_sentence(plan.series, listed_series):
+        put_folded(console, worth, first="Worth     ", style="bold")
+    put_folded(console, effort(plan, rate, until, ahead), first="Calls     ")
+    if pace_advice:
+        put_folded(console, pace_advice, first="Note      ", style="yellow")
     if cap is not None:
         put_folded(console, _cap_sentence(plan, cap), first="Cap       ", style="yellow" if plan.missing > cap else "")
     if unfinished:
         put_folded(console, unfinished, first="Note      ", style="yellow")
     _show_series(console, plan.series, listed_series)
     _show_limits(console, plan.series, listed_series)
+    show_preflight(console, plan, findings, files, {number: seen.name for number, seen in listed_series.items()})
     _show_remarks(console, plan)
     _show_overlaps(console, plan.overlaps)
-    show_rejected(console, plan, files, reasons)
+    show_rejected(console, plan, files, reasons, kinds)
+    if probe:
+        put(console)
+    for number, sentence in enumerate(probe):
+        put_folded(console, sentence, style="" if number == 0 else "bold yellow")
+    if report:
+        put(console)
+        put_folded(console, " and ".join(report), first="Check report  ", style="bold")
 
 
 def rows_sum(plan: Plan) -> str:
@@ -112,7 +139,9 @@ def coupons_sum(plan: Plan) -> str:
     Orders that hold more than their target, and closed ones, which ask for nothing, make a term of their own.
     """
     text = f"{plan.target:,} wanted - {plan.issued:,} issued before - {plan.held:,} in doubt"
-    beside = plan.missing - (plan.target - plan.issued - plan.held)
+    if plan.back:
+        text += f" - {plan.back:,} held back"
+    beside = plan.missing - (plan.target - plan.issued - plan.held - plan.back)
     if beside > 0:
         text += f" + {beside:,} held above their target"
     elif beside < 0:
@@ -120,13 +149,16 @@ def coupons_sum(plan: Plan) -> str:
     return f"{text} = {plan.missing:,} to issue"
 
 
-def effort(plan: Plan, rate: str = "", until: str = "") -> str:
-    """How many calls, at what pace, until when."""
+def effort(plan: Plan, rate: str = "", until: str = "", ahead: Forecast = NOT_KNOWN) -> str:
+    """How many calls, at what pace; where that is worth saying, how long it takes, what decides it, until when."""
     if not plan.missing:
         return "none: nothing is missing"
     orders = sum(one.orders for one in plan.series)
     text = f"at least {counted(plan.calls, 'call')} for {counted(orders, 'order')}"
-    return text + (f", at most {rate}" if rate else "") + (f", until {until}" if until else "")
+    if not until or ahead.seconds is None:
+        return text + (f", at most {rate}" if rate else "") + (f", until {until}" if until else "")
+    pace = f" at {'' if ahead.limit is Limit.PACE else 'most '}{rate}" if rate else ""
+    return f"{text}; about {duration(ahead.seconds)}{pace}, {decided_words(str(ahead))}; until {until}"
 
 
 def remarks(plan: Plan) -> list[str]:
@@ -140,7 +172,8 @@ def remarks(plan: Plan) -> list[str]:
     if plan.replaced:
         sentences.append(
             f"{counted(plan.replaced, 'revoked coupon')} of these customers"
-            f" {'counts' if plan.replaced == 1 else 'count'} as issued no more (--reissue-revoked): what is missing by that is issued anew."
+            f" {'counts' if plan.replaced == 1 else 'count'} as issued no more (--reissue-revoked): what is missing by"
+            " that is issued anew."
         )
     if plan.leavers:
         sentences.append(
@@ -208,8 +241,10 @@ def _show_series(
         rows.append(_series_row(f"{len(rest):,} more", rest, listed_series))
     if len(series) > 1:
         rows.append(_series_row(f"all {len(series):,}", series, listed_series))
-    valued = any(one.value is not None for one in listed_series.values())
+    valued = any(one.value is not None or one.percent is not None for one in listed_series.values())
     columns = (*_SERIES_COLUMNS, Column("worth", "face value", right=True)) if valued else _SERIES_COLUMNS
+    if any(one.back for one in series):
+        columns = (*columns[:5], Column("back", "held back", right=True), *columns[5:])
     put(console)
     put_table(console, tabulate(rows, columns, width=console.width, indent="  "))
 
@@ -220,12 +255,20 @@ def _name(series: int, listed_series: Mapping[int, SeriesSeen]) -> str:
 
 
 def _series_row(name: str, several: Sequence[SeriesPlan], listed_series: Mapping[int, SeriesSeen]) -> dict[str, str]:
-    sums = {key: sum(getattr(one, key) for one in several) for key in ("orders", "target", "issued", "held", "missing")}
+    keys = ("orders", "target", "issued", "held", "back", "missing")
+    sums = {key: sum(getattr(one, key) for one in several) for key in keys}
     worth = face_value(several, listed_series)
+    percent = listed_series.get(several[0].series, SeriesSeen()).percent if len(several) == 1 else None
     return {"series": name, **{key: f"{value:,}" for key, value in sums.items()}} | {
         "calls": f"{sum(one.calls for one in several):,}",
-        "worth": "" if worth is None else f"{worth:,}",
+        "worth": f"{percent:f} %" if worth is None and percent is not None else "" if worth is None else f"{worth:,f}",
     }
+
+
+def worth_sentence(series: Sequence[SeriesPlan], listed_series: Mapping[int, SeriesSeen]) -> str:
+    """What is to be issued is worth; "" when that is not known."""
+    values = {number: FaceValue(seen.value, seen.percent) for number, seen in listed_series.items()}
+    return tell_worth({one.series: one.missing for one in series}, values)
 
 
 def face_value(series: Sequence[SeriesPlan], listed_series: Mapping[int, SeriesSeen]) -> Decimal | None:
@@ -291,12 +334,15 @@ def plan_json(
     files: Sequence[str],
     columns: Sequence[ColumnSeen],
     rate: str = "",
+    pace_advice: str = "",
     until: str = "",
+    ahead: Forecast = NOT_KNOWN,
     unfinished: str = "",
     cap: int | None = None,
     reasons: Mapping[str, int] | None = None,
     first: Sequence[str] = (),
     listed_series: Mapping[int, SeriesSeen] = NO_LIST,
+    findings: Findings = NOT_CHECKED,
 ) -> dict[str, object]:
     """The same for programs, whole: every series and overlap, and all examples that the plan holds."""
     counts = [ReasonCount(*item) for item in reasons.items()] if reasons is not None else reason_counts(plan.examples)
@@ -321,6 +367,7 @@ def plan_json(
             "in_doubt": plan.held,
             "to_issue": plan.missing,
             "replaced": plan.replaced,
+            "held_back": plan.back,
         },
         "calls": plan.calls,
         "below_issued": plan.below,
@@ -333,6 +380,7 @@ def plan_json(
                 "target": one.target,
                 "issued_before": one.issued,
                 "in_doubt": one.held,
+                "held_back": one.back,
                 "to_issue": one.missing,
                 "calls": one.calls,
                 **_listed_json(one, listed_series),
@@ -349,10 +397,14 @@ def plan_json(
             }
             for place, problems in plan.examples
         ],
+        "preflight": preflight_json(plan, findings, files),
         "reasons": [{"reason": one.reason, "rows": one.rows} for one in counts],
         "reasons_of_all": reasons is not None or len(plan.examples) >= plan.rejected,
         "rate": rate,
+        "pace_advice": pace_advice,
         "until": until,
+        "seconds": None if ahead.seconds is None else round(ahead.seconds, 1),
+        "decided_by": str(ahead),
         "unfinished": unfinished,
         "max_coupons": cap,
         "digest": plan.digest,
@@ -366,6 +418,7 @@ def _listed_json(one: SeriesPlan, listed_series: Mapping[int, SeriesSeen]) -> di
         "name": seen.name,
         "value": None if seen.value is None else str(seen.value),
         "face_value": None if worth is None else str(worth),
+        "percent": None if seen.percent is None else f"{seen.percent:f}",
         "max_total": seen.max_total,
         "short": seen.short,
     }

@@ -128,7 +128,7 @@ class PlainProgress(_Lines):
         head = f"{beat.state}: {coupons_text(beat)} ({percent(beat.issued, beat.target)})"
         end = end_text(beat, now, self._zone)
         parts = [head, *figures(beat), *([f"ends {end}"] if end else [])]
-        waiting = waiting_texts(beat, self._codes)
+        waiting = waiting_texts(beat, self._codes, now, self._zone)
         return f"{stamp(now, self._zone)}  {', '.join(parts)}" + (f"; waiting: {'; '.join(waiting)}" if waiting else "")
 
     def _event_line(self, message: str) -> str:
@@ -156,7 +156,18 @@ class JsonProgress(_Lines):
                 "calls_per_second": round(beat.calls_per_second, 3),
                 "in_flight": beat.in_flight,
                 "eta_seconds": None if beat.eta_seconds is None else round(beat.eta_seconds, 1),
-                "waiting": [{"series": series, "code": code} for series, code in beat.waiting],
+                "decided_by": beat.decided_by,
+                "paused_by": beat.paused_by,
+                "paused_since": None if beat.paused_since is None else utc(beat.paused_since),
+                "waiting": [
+                    {
+                        "series": one.series,
+                        "code": one.code,
+                        "since": None if one.since is None else utc(one.since),
+                        "gives_up": None if one.until is None else utc(one.until),
+                    }
+                    for one in beat.waiting
+                ],
             }
         )
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from runner.adapters.terminal.screens import put, put_folded
+from runner.core.checking import Example, ProblemKind, percent, shown_value, widespread
 from runner.core.model import Place, Problem
 from runner.core.planning import Plan
 from runner.core.statuses import name_row
@@ -28,8 +29,17 @@ class ReasonCount(NamedTuple):
     rows: int
 
 
-def show_rejected(console: Console, plan: Plan, files: Sequence[str], reasons: Mapping[str, int] | None) -> None:
-    """The first ten rejected rows. With more than ten, each says it in a sentence and the reasons follow in full."""
+def show_rejected(
+    console: Console,
+    plan: Plan,
+    files: Sequence[str],
+    reasons: Mapping[str, int] | None,
+    kinds: Sequence[ProblemKind] | None = None,
+) -> None:
+    """The first ten rejected rows. With more than ten, each says it in a sentence and the reasons follow in full.
+
+    `kinds`: the problems of all rejected rows; with more than ten rows the ten commonest are shown, with examples.
+    """
     if not plan.rejected:
         return
     put(console)
@@ -39,6 +49,9 @@ def show_rejected(console: Console, plan: Plan, files: Sequence[str], reasons: M
         style="bold yellow",
     )
     several = plan.rejected > REJECTED_SHOWN
+    if several and kinds:
+        _show_kinds(console, plan, files, kinds)
+        return
     shown = plan.examples[:REJECTED_SHOWN]
     for place, problems in shown:
         name = files[place.file] if len(files) > 1 and place.file < len(files) else ""
@@ -49,6 +62,37 @@ def show_rejected(console: Console, plan: Plan, files: Sequence[str], reasons: M
         put_folded(console, f"- and {counted(plan.rejected - len(shown), 'more row', 'more rows')}")
     if several:
         _show_reasons(console, plan, reasons)
+
+
+def _show_kinds(console: Console, plan: Plan, files: Sequence[str], kinds: Sequence[ProblemKind]) -> None:
+    """The ten commonest problems with their examples; first the one that may make all others moot."""
+    common = widespread(kinds, plan.rows)
+    if common is not None:
+        put_folded(
+            console,
+            f"{percent(common.rows, plan.rows)} of all rows have one and the same problem, so it is probably one"
+            " mistake and not many: look at that one first",
+            style="bold",
+        )
+    width = max(len(f"{one.rows:,}") for one in kinds[:REASONS_SHOWN])
+    indent = " " * (width + 5)
+    for one in kinds[:REASONS_SHOWN]:
+        put_folded(console, one.text, first=f"  {one.rows:>{width},} x ", then=indent)
+        shown = "; ".join(example_text(example, files) for example in one.examples)
+        put_folded(console, shown, first=f"{indent}e.g. ", then=indent)
+    if len(kinds) > REASONS_SHOWN:
+        rest = kinds[REASONS_SHOWN:]
+        put_folded(console, f"  and {counted(len(rest), 'rarer problem')}; the check report shows every row")
+
+
+def example_text(example: Example, files: Sequence[str]) -> str:
+    """A row that stands for others: "row 17, Ph No …E+11". What may be somebody's number or address is shortened."""
+    place = example.place
+    name = files[place.file] if len(files) > 1 and place.file < len(files) else ""
+    where = name_row(place.row, place.sheet, name)
+    if example.value is None:
+        return where
+    return f"{where}, {f'{example.column} ' if example.column else ''}{shown_value(example.value)}"
 
 
 def _show_reasons(console: Console, plan: Plan, reasons: Mapping[str, int] | None) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from runner.adapters.terminal.layout import Column, tabulate
 from runner.adapters.terminal.screens import put, put_folded, put_table
 from runner.core.codes import CodeTable, Fixer
+from runner.core.face_value import FaceValue, tell_worth
 from runner.core.statuses import FLAG_SENTENCES, STATUS_WORDS, LineStatus
 from runner.core.totals import Coupons, Totals, coupon_sums, tell_places
 from runner.core.wording import counted, duration, series_word
@@ -19,6 +20,8 @@ SERIES_SHOWN = 12
 _IN_FAILURES = (LineStatus.REJECTED, LineStatus.FAILED, LineStatus.PARTIAL, LineStatus.NOT_SENT)
 
 NO_NAMES: Mapping[int, str] = MappingProxyType({})
+
+NO_VALUES: Mapping[int, FaceValue] = MappingProxyType({})
 
 REPORT_WORDS: Mapping[str, str] = {
     "report.xlsx": "all of it, made to be read: open this first",
@@ -47,12 +50,13 @@ def show_summary(
     codes: CodeTable | None = None,
     surprises: Sequence[str] = (),
     series_names: Mapping[int, str] = NO_NAMES,
+    values: Mapping[int, FaceValue] = NO_VALUES,
 ) -> None:
     """Show a run's outcome.
 
     `why`: why it ended before its time, "" if it did not. `seconds`: how long this execution took. `out`: the folder of
     the reports, `reports`: the names of those that were written. `surprises`: further sentences worth a look.
-    `series_names`: of the series whose names a list of series told.
+    `series_names`: of the series whose names a list of series told. `values`: of one coupon, by series.
     """
     codes = codes or CodeTable.default()
     if rehearsal:
@@ -68,6 +72,8 @@ def show_summary(
         put_folded(
             console, sentence, first="Coupons   " if index == 0 else " " * 10, style="bold" if index == 0 else ""
         )
+    if worth := tell_worth({series: coupons.issued for series, coupons in totals.series.items()}, values):
+        put_folded(console, worth, first="Issued    ")
     put_folded(console, _rows_words(totals), first="Rows      ", style="bold")
     put(console)
     _show_statuses(console, totals)
