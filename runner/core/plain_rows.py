@@ -146,7 +146,7 @@ class PlainReader:
 
     def _values(self, ids: Sequence[str]) -> Sequence[str]:
         """The canonical forms of cells that are identifiers and are sent so; "" for those that are not plain."""
-        if set(map(type, ids)) == {str} and EXAMPLES.isdisjoint(ids) and self._are_mobiles(ids):
+        if set(map(type, ids)) == {str} and self._are_mobiles(ids):
             return ids
         return list(map(self._value, ids))
 

@@ -52,7 +52,6 @@ VALUES = {
     "metadata": "no",
     "probe": "no",
     "encoding": "cp1252",
-    "probe": "no",
     "attribution": "TILL=till.01",
     "timeout": "30s",
     "grace": "5s",
