@@ -7,7 +7,7 @@ import pytest
 from tests.acceptance.doubting import APIS, doubt_trial
 
 
-@pytest.mark.parametrize("api", ["shows them two seconds late", "drops the metadata, and time may settle"])
+@pytest.mark.parametrize("api", ["shows them two seconds late"])
 def test_no_doubt_is_settled_wrongly(desk, api):
     """A few dozen lost answers of each kind; the ledger's book and the sandbox's truth agree."""
     figures = doubt_trial(desk, api=api, seed=1, orders=60, rounds=1)

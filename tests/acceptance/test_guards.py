@@ -164,6 +164,7 @@ def test_a_canary_goes_first_is_read_back_and_the_rest_follows(desk: Desk) -> No
         assert sorted(first) == [7, 8, 9]
 
 
+@pytest.mark.soak
 def test_a_canary_that_is_not_shown_stops_the_run_and_nothing_else_is_sent(desk: Desk) -> None:
     """Exit 4; a resume compares again, and only `--canary 0` goes on without."""
     with desk.serving("[reading]\nlag_seconds = 30\n") as server:

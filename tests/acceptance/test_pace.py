@@ -65,6 +65,7 @@ def test_what_a_lower_limit_of_the_key_taught_is_told_at_the_end(desk: Desk, ret
         assert 1 <= told["in_the_minute_before"] <= 10
 
 
+@pytest.mark.soak
 def test_a_share_of_the_limit_may_stay_for_others(desk: Desk) -> None:
     """A fifth of 100 a minute: the plan reckons with 80."""
     with desk.serving() as server:

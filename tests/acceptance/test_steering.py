@@ -76,6 +76,7 @@ def test_a_run_is_paused_let_go_on_and_stopped_from_another_process(desk):
         assert max(answered_within(desk.ledger)) <= ANSWERED_SECONDS
 
 
+@pytest.mark.soak
 def test_another_pace_holds_at_once_and_resume_remembers_it(desk):
     """Two calls an hour after none; the process that goes on begins with what was set last."""
     with live(desk) as (run, server, name):
@@ -94,6 +95,7 @@ def test_another_pace_holds_at_once_and_resume_remembers_it(desk):
         assert (server.posts(), server.issued()) == (120, 120)
 
 
+@pytest.mark.soak
 def test_who_follows_a_run_sees_who_paused_it(desk):
     """As a line and as JSON, until it goes on."""
     with live(desk) as (run, _, name):
