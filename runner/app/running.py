@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +16,7 @@ from runner.app.conversation import Conversation
 from runner.app.driving import drive
 from runner.app.guarding import End
 from runner.app.place import Api, code_table, owner_of_process
+from runner.app.stopping import first_signal_waits
 from runner.core.codes import CodeTable
 from runner.core.totals import STOPS, principal_exit
 from runner.engine import EXIT_OF_STOP, Stop
@@ -90,7 +86,11 @@ def execute(
             stop = drive(
                 ledger, run, options=options, api=api, clock=clock, progress=progress, signals=signals, end=end
             )
-    with _reports_first(signals):
+    with first_signal_waits(
+        list(signals),
+        first="nothing is sent any more, the reports are being written",
+        leaving="`coupon-runner report` writes the reports",
+    ):
         return finish(ledger, run, options=options, clock=clock, stop=stop, signals=signals)
 
 
@@ -141,35 +141,3 @@ def workbooks_of(options: Options, codes: CodeTable) -> WorkbookOptions | None:
 def folder_of(run: RunFacts) -> Path:
     """Where a run's reports are: `<out>/<run id>/`; a rehearsal's id says what it is."""
     return Path(run.out) / run.name
-
-
-@contextlib.contextmanager
-def _reports_first(before: Sequence[int]) -> Iterator[None]:
-    """The first signal of a run waits until its reports are written, since nothing is sent any more; the next does not.
-
-    `before`: signals that the run has had already.
-    """
-    seen = list(before)
-
-    def receive(number: int, _: object) -> None:
-        if seen:
-            sys.stderr.write("\nleaving at once: `coupon-runner report` writes the reports\n")
-            sys.stderr.flush()
-            os._exit(128 + seen[0])
-        seen.append(number)
-        name = signal.Signals(number).name
-        sys.stderr.write(f"\n{name}: nothing is sent any more, the reports are being written (again: leave at once)\n")
-        sys.stderr.flush()
-
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        numbers = []  # only the main thread may say what a signal does
-    earlier = {number: signal.getsignal(number) for number in numbers}
-    earlier = {number: handler for number, handler in earlier.items() if handler not in (signal.SIG_IGN, None)}
-    for number in earlier:
-        signal.signal(number, receive)
-    try:
-        yield
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)

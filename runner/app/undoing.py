@@ -6,12 +6,8 @@ Run again after whatever stopped it, it goes on with what is left.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +27,7 @@ from runner.app.place import api_of, code_table, open_ledger, place_of
 from runner.app.resuming import remembered
 from runner.app.revoking import Revoking
 from runner.app.running import folder_of, workbooks_of
+from runner.app.stopping import first_signal_waits
 from runner.app.undo_choice import UndoRequest, choose
 from runner.core.totals import ALL_ISSUED, FATAL, IN_DOUBT, NEEDS_A_PERSON, principal_exit
 from runner.core.undoing import STAYS, Standing, Survey
@@ -108,7 +105,11 @@ def undo_run(
         if agreed and survey.doubts[0]:
             add_override(ledger, run, override("undo_in_doubt", clock), at=clock.wall())
         signals: list[int] = []
-        with _until_stopped(signals):
+        with first_signal_waits(
+            signals,
+            first="no new revocation; the reports are being written",
+            leaving="a revocation under way is in doubt; the same command goes on",
+        ):
             if agreed:
                 asyncio.run(work.revoke_all(signals))
             codes = code_table(options)
@@ -171,31 +172,3 @@ def _account(
         codes=tuple(codes or {ALL_ISSUED}),
         written=written,
     )
-
-
-@contextmanager
-def _until_stopped(seen: list[int]) -> Iterator[None]:
-    """The first signal ends the work after the revocation under way; reports are written. The next leaves at once."""
-
-    def receive(number: int, _: object) -> None:
-        if seen:
-            sys.stderr.write("\nleaving at once: a revocation under way is in doubt; the same command goes on\n")
-            sys.stderr.flush()
-            os._exit(128 + seen[0])
-        seen.append(number)
-        name = signal.Signals(number).name
-        sys.stderr.write(f"\n{name}: no new revocation; the reports are being written (again: leave at once)\n")
-        sys.stderr.flush()
-
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        numbers = []  # only the main thread may say what a signal does
-    earlier = {number: signal.getsignal(number) for number in numbers}
-    earlier = {number: handler for number, handler in earlier.items() if handler not in (signal.SIG_IGN, None)}
-    for number in earlier:
-        signal.signal(number, receive)
-    try:
-        yield
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
