@@ -97,7 +97,7 @@ class OpenDocument(Package):
         parser.StartElementHandler = collector.start
         parser.EndElementHandler = collector.end
         parser.CharacterDataHandler = collector.text
-        for _ in self._feed(_CONTENT, parser.Parse):
+        for _ in self.feed(_CONTENT, parser.Parse):
             done, collector.done = collector.done, []
             for row, times in done:
                 for again in range(times):

@@ -9,7 +9,6 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from datetime import date, datetime, time, timedelta
 from functools import partial
 from itertools import islice
 from typing import IO, NamedTuple, Protocol
@@ -20,6 +19,7 @@ from runner.adapters.delimited import Record
 from runner.adapters.old_workbook import OLE, OldWorkbook
 from runner.adapters.open_document import OpenDocument
 from runner.adapters.sources import BROKEN_ARCHIVE, Source
+from runner.adapters.workbook_scan import SheetScan, Value, scan, text_of
 from runner.adapters.workbook_xml import Package, RawRow, SheetLayout, SheetPart
 from runner.core.input_limits import InputLimits
 from runner.core.sheet_cells import RawCell, cell_text, is_plain_number
@@ -29,9 +29,10 @@ from runner.errors import InputRefused
 MAX_CELLS = 30_000_000
 """Cells of the rectangle around everything filled, which calamine holds in memory: some 24 bytes each."""
 
-_TEXT_TYPES = frozenset({"s", "inlineStr", "str"})
+_AT_ONCE = 2_000
+"""Rows of a sheet whose cells become texts together."""
 
-Value = int | float | str | bool | datetime | date | time | timedelta
+_TEXT_TYPES = frozenset({"s", "inlineStr", "str"})
 
 
 class SheetRead(NamedTuple):
@@ -98,24 +99,23 @@ class _Reader:
         self._source = source
         self._limits = limits
         self._formats = formats
+        self._plain = defaultdict(lambda: True, {style: code == "General" for style, code in enumerate(formats)})
         self._kept: tuple[str, CalamineSheet] | None = None
 
     def survey(self, book: _Book, sheet: SheetPart) -> SheetRead:
         """Look through a sheet once: how far it goes, where its header is, and what is hidden."""
-        layout = SheetLayout()
-        first = last = left = right = -1
-        hidden: list[int] = []
-        rows = book.rows(sheet.part, layout)
+        most = self._limits.rows + 1  # the header
         if isinstance(book, Package) and book.values_by_calamine:
-            rows = book.ends(sheet.part, layout)
-        for count, (number, is_hidden, cells) in enumerate(rows):
-            first, last = (number if first < 0 else first), number
-            left = cells[0].column if left < 0 else min(left, cells[0].column)
-            right = max(right, cells[-1].column)
-            if count > self._limits.rows:
-                raise InputRefused(self._limits.too_many(f"{self._source.name}, sheet {sheet.name!r}"))
-            if is_hidden:
-                hidden.append(number)
+            found = scan(book, sheet.part, most)
+        else:
+            found = SheetScan(careful=None)
+            for row in book.rows(sheet.part, found.layout):
+                found.add_careful(row)
+                if len(found.rows) > most:
+                    break
+        if len(found.rows) > most:
+            raise InputRefused(self._limits.too_many(f"{self._source.name}, sheet {sheet.name!r}"))
+        first, last, left, right = found.first, found.last, found.left, found.right
         if first < 0:
             return SheetRead(sheet.name, sheet.hidden, (), 0, False, 0, (), lambda _: iter(()))
         if (last - first + 1) * (right - left + 1) > MAX_CELLS:
@@ -125,7 +125,7 @@ class _Reader:
                 "stands far outside the list, or save the list as CSV UTF-8."
             )
         columns = range(left, right + 1)
-        with closing(self._records(sheet, columns, hidden_too=True)) as records:
+        with closing(self._records(sheet, found, columns, hidden_too=True)) as records:
             top = tuple((number, tuple(map(str, cells))) for number, cells in islice(records, LOOKED_AT))
         header_row, headers = top[0] if top else (0, ())
         return SheetRead(
@@ -134,24 +134,63 @@ class _Reader:
             headers=headers,
             header_row=header_row,
             rows=len(top) > 1,
-            hidden_rows=sum(number > header_row for number in hidden),
-            hidden_columns=tuple(column - left for column in columns if layout.hides(column)),
-            records=partial(self._below, sheet, columns, header_row),
+            hidden_rows=sum(number > header_row for number in found.hidden),
+            hidden_columns=tuple(column - left for column in columns if found.layout.hides(column)),
+            records=partial(self._below, sheet, found, columns, header_row),
             top=top,
         )
 
-    def _below(self, sheet: SheetPart, columns: range, header_row: int, hidden_too: bool) -> Iterator[Record]:
-        return (record for record in self._records(sheet, columns, hidden_too=hidden_too) if record[0] > header_row)
+    def _below(
+        self, sheet: SheetPart, found: SheetScan, columns: range, header_row: int, hidden_too: bool
+    ) -> Iterator[Record]:
+        records = self._records(sheet, found, columns, hidden_too=hidden_too)
+        return (record for record in records if record[0] > header_row)
 
-    def _records(self, sheet: SheetPart, columns: range, *, hidden_too: bool) -> Generator[Record]:
+    def _records(self, sheet: SheetPart, found: SheetScan, columns: range, *, hidden_too: bool) -> Generator[Record]:
         """Both readings together: every row with something in it, its cells as texts."""
         with self._source.reading() as stream, _opened(self._source.name, stream, self._limits) as book:
             if not book.values_by_calamine:
                 yield from self._merge(book, sheet, columns, None, iter(()), hidden_too)
                 return
             with self._calamine(sheet):
-                found = self._values_of(sheet)
-                yield from self._merge(book, sheet, columns, found.start, found.iter_rows(), hidden_too)
+                values = self._values_of(sheet)
+                upto: int | None = 0
+                if found.careful is not None:
+                    upto = yield from self._at_once(sheet, found, columns, values, hidden_too)
+                if upto is not None:
+                    merged = self._merge(book, sheet, columns, values.start, values.iter_rows(), hidden_too)
+                    yield from (record for record in merged if record[0] > upto)
+
+    def _at_once(
+        self, sheet: SheetPart, scan: SheetScan, columns: range, read: CalamineSheet, hidden_too: bool
+    ) -> Generator[Record, None, int | None]:
+        """Rows of one shape together. Returns the row above those that have to be read with care, None when all are."""
+        values, at = read.iter_rows(), 0
+        shift = read.start[1] if read.start is not None else 0
+        for run in scan.runs(_AT_ONCE):
+            first = run.number if isinstance(run, RawRow) else run[0][0]
+            next(islice(values, first - 1 - at, first - 1 - at), None)
+            if isinstance(run, RawRow):
+                row, at = next(values, []), first
+                if hidden_too or not run.hidden:
+                    cells = self._cells(sheet, run, row, columns, shift, values_by_calamine=True)
+                    if "".join(cells).strip():
+                        yield first, cells
+                continue
+            numbers, shapes = run
+            many = numbers[-1] - first + 1
+            rows, at = list(islice(values, many)), numbers[-1]
+            if len(rows) < many:
+                return first - 1
+            if many > len(numbers):
+                rows = [rows[number - first] for number in numbers]
+            texts = scan.texts(shapes, rows, columns, shift, self._formats)
+            if texts is None:
+                return first - 1
+            for record in zip(numbers, texts, strict=True):
+                if "".join(record[1]).strip():
+                    yield record
+        return None
 
     def _values_of(self, sheet: SheetPart) -> CalamineSheet:
         """A sheet as calamine reads it, whole. The one that was read last is kept for the next time, once."""
@@ -191,44 +230,49 @@ class _Reader:
         hidden_too: bool,
     ) -> Iterator[Record]:
         at, row = 0, list[Value]()
-        left, shift = columns.start, start[1] if start is not None else 0
-        width, formats = len(columns), self._formats
-        plain = defaultdict(lambda: True, {style: code == "General" for style, code in enumerate(formats)})
-        for number, hidden, raw_cells in book.rows(sheet.part, SheetLayout()):
-            while at < number:
+        shift = start[1] if start is not None else 0
+        for raw in book.rows(sheet.part, SheetLayout()):
+            while at < raw.number:
                 row, at = next(values, []), at + 1
-            if hidden and not hidden_too:
-                continue
-            cells = [""] * width
-            filled = len(row)
-            for raw in raw_cells:
-                column, kind, style, written, formula = raw
-                place = column - shift
-                if formula is None and 0 <= place < filled:
-                    # What `_text` makes of nearly every cell, without its detours.
-                    found = row[place]
-                    if kind in _TEXT_TYPES:
-                        if type(found) is str:
-                            cells[column - left] = found
-                            continue
-                    elif (
-                        kind == "n"
-                        and written
-                        and plain[style]
-                        and is_plain_number(written)
-                        and isinstance(found, int | float)
-                        and _same_number(written, found)
-                    ):
-                        cells[column - left] = written
+            if hidden_too or not raw.hidden:
+                cells = self._cells(sheet, raw, row, columns, shift, values_by_calamine=book.values_by_calamine)
+                if "".join(cells).strip():
+                    yield raw.number, cells
+
+    def _cells(
+        self, sheet: SheetPart, raw: RawRow, row: list[Value], columns: range, shift: int, *, values_by_calamine: bool
+    ) -> list[str]:
+        """A row's cells as texts. `row`: calamine's values of it, from column `shift` on."""
+        left, formats, plain = columns.start, self._formats, self._plain
+        cells = [""] * len(columns)
+        filled = len(row)
+        for cell in raw.cells:
+            column, kind, style, written, formula = cell
+            place = column - shift
+            if formula is None and 0 <= place < filled:
+                # What `_text` makes of nearly every cell, without its detours.
+                found = row[place]
+                if kind in _TEXT_TYPES:
+                    if type(found) is str:
+                        cells[column - left] = found
                         continue
-                code = formats[raw.style] if raw.style < len(formats) else "General"
-                if not book.values_by_calamine:
-                    cells[raw.column - left] = cell_text(raw, code, raw.value or "")
+                elif (
+                    kind == "n"
+                    and written
+                    and plain[style]
+                    and is_plain_number(written)
+                    and isinstance(found, int | float)
+                    and _same_number(written, found)
+                ):
+                    cells[column - left] = written
                     continue
-                value: Value = row[place] if 0 <= place < filled else ""
-                cells[raw.column - left] = self._text(sheet, number, raw, code, value)
-            if "".join(cells).strip():
-                yield number, cells
+            code = formats[style] if style < len(formats) else "General"
+            if not values_by_calamine:
+                cells[column - left] = cell_text(cell, code, written or "")
+                continue
+            value: Value = row[place] if 0 <= place < filled else ""
+            cells[column - left] = self._text(sheet, raw.number, cell, code, value)
+        return cells
 
     def _text(self, sheet: SheetPart, number: int, raw: RawCell, code: str, value: Value) -> str:
         if raw.type in _TEXT_TYPES:
@@ -242,7 +286,7 @@ class _Reader:
                 f"{self._source.name}, sheet {sheet.name!r}, row {number:,}, column {raw.column + 1}: two readings of "
                 "the cell differ. Open the file in Excel and save it again as .xlsx, or save it as CSV UTF-8."
             )
-        return cell_text(raw, code, _as_text(value))
+        return cell_text(raw, code, text_of(value))
 
 
 def _same_number(written: str, value: float | str) -> bool:
@@ -250,11 +294,3 @@ def _same_number(written: str, value: float | str) -> bool:
         return not isinstance(value, str) and float(written) == value
     except ValueError:
         return False
-
-
-def _as_text(value: Value) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ")
-    return str(value)

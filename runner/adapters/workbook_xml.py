@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import IO, NamedTuple
 from xml.parsers import expat
 
@@ -25,6 +26,8 @@ MAX_RATIO = 500
 
 _RATIO_FROM_BYTES = 32 * 1024**2
 _BLOCK_BYTES = 256 * 1024
+ROW = b"<row "
+"""How a row begins in a sheet's XML."""
 _LONGEST_ROW = 4 * 1024 * 1024
 _WORKSHEET = "/worksheet"
 
@@ -48,9 +51,6 @@ _CELL = re.compile(
     + _TEXT
     + "</t></is>)</c>"
 )
-
-_FILLED = re.compile(rb'<c r="([A-Z]+)\d+"[^>]*+>(?:<v>[^<]|<is>)')
-"""The column of a cell of such a row that holds something."""
 
 
 class SheetPart(NamedTuple):
@@ -205,10 +205,10 @@ class Package:
         parser.StartElementHandler = begin
         if end is not None:
             parser.EndElementHandler = lambda name: end(local_name(name))
-        for _ in self._feed(part, parser.Parse):
+        for _ in self.feed(part, parser.Parse):
             pass
 
-    def _feed(self, part: str, parse: Callable[[bytes, bool], object]) -> Iterator[None]:
+    def feed(self, part: str, parse: Callable[[bytes, bool], object]) -> Iterator[None]:
         """Hand a part on, block by block."""
         try:
             with self._zip.open(part) as stream:
@@ -227,26 +227,41 @@ class Package:
     def check_part(self, part: str) -> None:
         """Unpack a part to its end once, so that it is as long as it says and well formed; nothing if it is absent."""
         if part in self._zip.namelist():
-            self._read_whole(part, lambda *_: None)
+            for _ in self.feed(part, new_parser(self).Parse):
+                pass
 
     def rows(self, part: str, layout: SheetLayout) -> Iterator[RawRow]:
         """The rows of a sheet that hold something or are hidden, in their order."""
-        return self._read_rows(part, layout, ends_only=False)
-
-    def ends(self, part: str, layout: SheetLayout) -> Iterator[RawRow]:
-        """The same rows, most of them with their first and last cells only, to learn where they are without values."""
-        return self._read_rows(part, layout, ends_only=True)
-
-    def _read_rows(self, part: str, layout: SheetLayout, *, ends_only: bool) -> Iterator[RawRow]:
-        collector = _RowCollector(self, layout)
-        parser = new_parser(self)
-        parser.StartElementHandler = collector.start
-        parser.EndElementHandler = collector.end
-        parser.CharacterDataHandler = collector.text
-        for _ in self._feed(part, _ShortWay(collector, parser, ends_only=ends_only).parse):
+        collector = RowCollector(self, layout)
+        for _ in self.feed(part, _ShortWay(collector).parse):
             if collector.done:
                 rows, collector.done = collector.done, []
                 yield from rows
+
+
+class RowBlocks:
+    """Blocks of a sheet's XML, cut anew so that each ends before a row begins.
+
+    `plain`: what was seen so far is UTF-8, without comments and the like, which could hold rows that are none.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._begun = False
+        self.plain = True
+
+    def whole(self, block: bytes, final: bool) -> bytes:
+        """What has come so far and was not given yet, up to the last row that begins in it, or (`final`) all of it."""
+        block = self._rest + block
+        end = len(block) if final else block.rfind(ROW)
+        if end < 0 or len(block) - end > _LONGEST_ROW:
+            end = len(block)
+        self._rest, block = block[end:], block[:end]
+        if not self._begun and block:
+            self._begun, head = True, block[:200].lower()
+            self.plain = b"encoding=" not in head or b"utf-8" in head
+        self.plain = self.plain and b"<!" not in block
+        return block
 
 
 class _ShortWay:
@@ -256,26 +271,15 @@ class _ShortWay:
     from columns that were formatted to their end, are left out.
     """
 
-    def __init__(self, collector: _RowCollector, parser: expat.XMLParserType, *, ends_only: bool) -> None:
+    def __init__(self, collector: RowCollector) -> None:
         self._collector = collector
-        self._parser = parser
-        self._ends_only = ends_only
-        self._rest = b""
-        self._plain: bool | None = None
+        self._parser = collector.parser()
+        self._blocks = RowBlocks()
 
     def parse(self, block: bytes, final: bool) -> None:
         """Take the next block in."""
-        block = self._rest + block
-        end = len(block) if final else block.rfind(b"<row ")  # what stands before it is whole
-        if end < 0 or len(block) - end > _LONGEST_ROW:
-            end = len(block)
-        self._rest, block = block[end:], block[:end]
-        if self._plain is None and block:
-            head = block[:200].lower()
-            self._plain = b"encoding=" not in head or b"utf-8" in head
-        if not self._plain or b"<!" in block or self._collector.may_hide():
-            # Comments and the like could hold rows that are none.
-            self._plain = self._plain and b"<!" not in block
+        block = self._blocks.whole(block, final)
+        if not self._blocks.plain or self._collector.may_hide():
             self._parser.Parse(block, final)
             return
         at = 0
@@ -286,24 +290,21 @@ class _ShortWay:
             if found[2] and b"</c>" in found[2]:
                 try:
                     cells = found[2].decode()
-                    if self._ends_only:
-                        self._collector.see(int(found[1]), _FILLED.findall(found[2]))
-                    else:
-                        self._collector.add(int(found[1]), _CELL.findall(cells))
+                    self._collector.add(int(found[1]), _CELL.findall(cells))
                 except UnicodeDecodeError:
                     self._parser.Parse(found[0], False)  # which says where
         self._parser.Parse(block[at:], final)
 
 
-class _ColumnNumbers(dict[str | bytes, int]):
+class _ColumnNumbers(dict[str, int]):
     """Letters of a column → its number from 0, worked out once."""
 
-    def __missing__(self, letters: str | bytes) -> int:
-        self[letters] = column = _column_of(letters if isinstance(letters, str) else letters.decode())
+    def __missing__(self, letters: str) -> int:
+        self[letters] = column = column_of(letters)
         return column
 
 
-class _RowCollector:
+class RowCollector:
     """expat's calls for one sheet, made into rows."""
 
     def __init__(self, package: Package, layout: SheetLayout) -> None:
@@ -322,12 +323,20 @@ class _RowCollector:
         self._formula: str | None = None
         self._into: str | None = None
 
+    def parser(self) -> expat.XMLParserType:
+        """A parser that calls this collector."""
+        parser = new_parser(self._package)
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
+        parser.CharacterDataHandler = self.text
+        return parser
+
     def start(self, name: str, attributes: dict[str, str]) -> None:
         element = self._names.get(name) or self._names.setdefault(name, local_name(name))
         if element == "c":
             before = self._column
             place = attributes.get("r")
-            self._column = before + 1 if place is None else _column_of(place)
+            self._column = before + 1 if place is None else column_of(place)
             if self._column <= before:
                 raise self._package.damaged(f"the cells of row {self._number} are not in their order")
             self._type = attributes.get("t", "n")
@@ -361,7 +370,10 @@ class _RowCollector:
 
     def add(self, number: int, found: list[tuple[str, str, str, str, str]]) -> None:
         """A plain row: column, style, type, value, and whether it is an inline text, of each cell."""
-        columns = self._in_order(number, [letters for letters, *_ in found])
+        self.pass_over((number,))
+        columns = [self._columns[letters] for letters, *_ in found]
+        if columns != sorted(set(columns)):
+            raise self._package.damaged(f"the cells of row {number} are not in their order")
         if columns:
             cells = [
                 RawCell(column, kind or "n", int(style) if style else 0, "(text)" if inline else value, None)
@@ -369,22 +381,12 @@ class _RowCollector:
             ]
             self.done.append(RawRow(number, False, cells))
 
-    def see(self, number: int, found: list[bytes]) -> None:
-        """A plain row of which only the columns of its filled cells are known."""
-        columns = self._in_order(number, found)
-        if columns:
-            ends = [RawCell(column, "n", 0, None, None) for column in (columns[0], columns[-1])]
-            self.done.append(RawRow(number, False, ends))
-
-    def _in_order(self, number: int, letters: Sequence[str] | Sequence[bytes]) -> list[int]:
-        """The columns of a row's cells, which comes after the one before."""
-        if number <= self._number:
-            raise self._package.damaged(f"row {number} comes after row {self._number}")
-        self._number = number
-        columns = list(map(self._columns.__getitem__, letters))
-        if columns != sorted(set(columns)):
-            raise self._package.damaged(f"the cells of row {number} are not in their order")
-        return columns
+    def pass_over(self, numbers: Sequence[int]) -> None:
+        """Plain rows that somebody else read: their numbers, none of which may come out of order."""
+        for before, number in pairwise((self._number, *numbers)):
+            if number <= before:
+                raise self._package.damaged(f"row {number} comes after row {before}")
+        self._number = numbers[-1]
 
     def text(self, text: str) -> None:
         if self._into == "v":
@@ -425,7 +427,7 @@ def _number(text: str | None) -> int:
     return int(text) if text is not None and text.isdecimal() and len(text) < 10 else 0
 
 
-def _column_of(place: str) -> int:
+def column_of(place: str) -> int:
     """The column of a reference such as AB12, from 0."""
     column = 0
     for sign in place:

@@ -197,24 +197,34 @@ class MobileRead(NamedTuple):
     code_added: bool = False
 
 
-@lru_cache(maxsize=2)
-def _abroad(shared: bool) -> dict[str, tuple[frozenset[int], re.Pattern[str]]]:
-    """First three digits → (lengths, pattern) of mobiles with their country code: no code begins another.
+class _Abroad(NamedTuple):
+    """Mobiles with their country code: how long they are, one by itself, and many of them, each with a line end."""
 
-    Where one country has the code for itself; `shared`: of the main one elsewhere.
+    lengths: frozenset[int]
+    one: re.Pattern[str]
+    many: re.Pattern[str]
+
+
+@lru_cache(maxsize=2000)
+def _abroad(start: str, shared: bool) -> _Abroad | None:
+    """The mobiles that begin with these three digits, which tell the country: no country's code begins another's.
+
+    Only where one country has the code for itself; `shared`: of the main one elsewhere. Found out when it is asked for:
+    the numbering plans of all countries together take a quarter of a second.
     """
-    found: dict[str, tuple[frozenset[int], re.Pattern[str]]] = {}
-    for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items():
-        if (not shared and len(regions) != 1) or (plan := _plan_of(regions[0])) is None:
-            continue
-        pattern = re.compile(
-            f"{plan.code}(?!{plan.trunk.pattern})(?=(?:{plan.general.pattern})\\Z)(?:{plan.mobile.pattern})", re.ASCII
-        )
-        lengths = frozenset(length + len(plan.code) for length in plan.lengths)
-        rest = 3 - len(plan.code)
-        starts = [f"{code}{number:0{rest}}" for number in range(10**rest)] if rest else [str(code)]
-        found |= dict.fromkeys(starts, (lengths, pattern))
-    return found
+    codes = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+    code = next((int(start[:end]) for end in (1, 2, 3) if start[0] != "0" and int(start[:end]) in codes), None)
+    if code is None or (not shared and len(codes[code]) != 1) or (plan := _plan_of(codes[code][0])) is None:
+        return None
+
+    def mobile(end: str) -> str:
+        return f"{plan.code}(?!{plan.trunk.pattern})(?=(?:{plan.general.pattern}){end})(?:{plan.mobile.pattern}){end}"
+
+    return _Abroad(
+        lengths=frozenset(length + len(plan.code) for length in plan.lengths),
+        one=re.compile(mobile("\\Z"), re.ASCII),
+        many=re.compile(f"(?:{mobile(chr(10))})*+", re.ASCII),
+    )
 
 
 def plain_mobile(digits: str, region: str | None, written: PhoneFormat | None) -> str | None:
@@ -227,10 +237,10 @@ def plain_mobile(digits: str, region: str | None, written: PhoneFormat | None) -
 def are_mobiles_abroad(column: Sequence[str]) -> bool:
     """True for plain ASCII digits that are all ordinary mobiles with their country codes; False says nothing."""
     starts = {digits[:3] for digits in column}
-    if len(starts) == 1 and (found := _abroad(shared=False).get(starts.pop())) is not None:
-        lengths, pattern = found
-        return lengths.issuperset(map(len, column)) and all(map(pattern.fullmatch, column))
-    return all(map(_is_mobile_abroad, column))
+    if len(starts) > 1 or (found := _abroad_of(min(starts, default=""), shared=False)) is None:
+        return all(map(_is_mobile_abroad, column))
+    lines = "\n".join(column)
+    return found.lengths.issuperset(map(len, column)) and found.many.fullmatch(f"{lines}\n") is not None
 
 
 def is_valid_abroad(digits: str) -> bool:
@@ -255,8 +265,12 @@ def looks_like_mobile_abroad(digits: str) -> bool:
 
 def _is_mobile_abroad(digits: str, *, shared: bool = False) -> bool:
     """True for an ordinary mobile with its country code; False says nothing: ask phonenumbers."""
-    found = _abroad(shared).get(digits[:3])
-    return found is not None and len(digits) in found[0] and found[1].fullmatch(digits) is not None
+    found = _abroad_of(digits[:3], shared=shared)
+    return found is not None and len(digits) in found.lengths and found.one.fullmatch(digits) is not None
+
+
+def _abroad_of(start: str, *, shared: bool) -> _Abroad | None:
+    return _abroad(start, shared) if len(start) == 3 and start.isascii() and start.isdecimal() else None
 
 
 def _standing(text: str, region: str | None) -> Standing:

@@ -85,6 +85,11 @@ def is_plain_number(written: str) -> bool:
     return written.isdecimal() and len(written) <= 15 and written[0] != "0"
 
 
+def shows_digits(code: str) -> bool:
+    """Whether a number format shows every whole number from 0 as its bare digits."""
+    return code in ("General", "0", "@")
+
+
 def cell_text(raw: RawCell, code: str, text: str) -> str:
     """What a person sees in a cell.
 

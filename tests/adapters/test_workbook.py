@@ -11,6 +11,7 @@ import re
 import tempfile
 import zipfile
 from datetime import date, datetime, time
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from runner.adapters import workbook, workbook_xml
+from runner.adapters import workbook, workbook_scan, workbook_xml
 from runner.adapters.sheets import EmptyTable, Table, open_file
 from runner.core.input_limits import InputLimits
 from runner.core.sheet_cells import doubt_of
@@ -273,7 +274,15 @@ def test_a_cell_far_outside_the_list_is_named_and_refused(raw, monkeypatch):
 def test_two_readings_that_differ_refuse_the_file(raw, monkeypatch):
     """A reader that reads a number otherwise than it is written is not believed."""
     monkeypatch.setattr(workbook, "_same_number", lambda *_: False)
+    with_care(monkeypatch)
     assert "row 2, column 1: two readings of the cell differ" in refusal(raw(ROWS))
+
+
+def test_a_cell_that_says_it_stands_in_another_row_refuses_the_file(raw):
+    """One program goes by the row, another by the cell: whose count it is cannot be told."""
+    rows = "".join(f'<row r="{at}"><c r="A{at}"><v>{at}</v></c></row>' for at in range(2, 9))
+    sheet = '<row r="1"><c r="A1" t="str"><v>mobile</v></c></row>' + rows.replace('r="A5"', 'r="A6"', 1)
+    assert "two readings of the cell differ" in refusal(raw(sheet))
 
 
 def test_a_workbook_that_changes_after_it_was_opened_is_refused(book):
@@ -319,6 +328,7 @@ ODD_ROWS = {
     "blank cells": '<row r="2"><c r="A2" s="1"/><c r="B2"><v>7</v></c></row><row r="3"/><row r="4"><c r="A4"/></row>',
     "no number": '<row><c r="A2"><v>2</v></c></row><row r="7"><c r="A7"><v>7</v></c></row><row><c><v>8</v></c></row>',
     "other attributes": '<row r="2" spans="1:2" ht="12.8" customHeight="1" x="y"><c r="B2" s="1"><v>7</v></c></row>',
+    "no value at the right": '<row r="2"><c r="A2"><v>2</v></c><c r="D2"><v></v></c></row>',
     "an error": '<row r="2"><c r="A2" t="e"><v>#N/A</v></c><c r="B2" t="b"><v>1</v></c></row>',
 }
 
@@ -326,6 +336,7 @@ ODD_ROWS = {
 @pytest.mark.parametrize("what", ODD_ROWS)
 def test_rows_read_by_patterns_are_those_that_the_parser_reads(raw, monkeypatch, what):
     """The short way is a faster one, and no other one."""
+    with_care(monkeypatch)
     head = '<row r="1"><c r="A1" t="str"><v>mobile</v></c><c r="B1" t="str"><v>note</v></c></row>'
     file = open_file(raw(head + ODD_ROWS[what], formats=["000"]))
     found = [(table, records(table)) for table in (file.table(0), file.table(0).without_hidden())]
@@ -337,14 +348,112 @@ def test_rows_read_by_patterns_are_those_that_the_parser_reads(raw, monkeypatch,
 
 @pytest.mark.parametrize("what", ODD_ROWS)
 def test_a_first_look_sees_the_same_rows_and_columns(raw, what):
-    """It reads no values, and finds the same rows, the same hidden ones and the same first and last columns."""
+    """The same rows, the same hidden ones and the same first and last columns as reading every cell finds."""
     path = raw('<row r="1"><c r="A1"><v>1</v></c></row>' + ODD_ROWS[what], formats=["000"])
     with path.open("rb") as stream, workbook_xml.Package("list.xlsx", stream, InputLimits()) as package:
         part = package.sheets()[0].part
-        look, whole = (list(read(part, workbook_xml.SheetLayout())) for read in (package.ends, package.rows))
-    assert [(row.number, row.hidden, row.cells[0].column, row.cells[-1].column) for row in look] == [
-        (row.number, row.hidden, row.cells[0].column, row.cells[-1].column) for row in whole
-    ]
+        look = workbook_scan.scan(package, part, 100)
+        whole = list(package.rows(part, workbook_xml.SheetLayout()))
+    assert list(look.rows) == [row.number for row in whole]
+    assert look.hidden == [row.number for row in whole if row.hidden]
+    assert (look.left, look.right) == (
+        min(row.cells[0].column for row in whole),
+        max(row.cells[-1].column for row in whole),
+    )
+
+
+def with_care(monkeypatch) -> None:
+    """No row counts as ordinary, so that every one is read by its cells, in a second reading."""
+    monkeypatch.setattr(workbook_scan, "_ORDINARY", re.compile(b"(?!)"))
+    monkeypatch.setattr(workbook_scan, "CAREFUL_KEPT", -1)
+
+
+FORMATS = [
+    "General",
+    "0",
+    "@",
+    "000000000000",
+    "#,##0",
+    "0.00",
+    "yyyy-mm-dd",
+    '"ID "0',
+    "0%",
+    "h:mm",
+    "[<100]0;General",
+]
+CELL_VALUES = (
+    "1",
+    "0",
+    "42",
+    "007",
+    "100",
+    "45000",
+    "919000000001",
+    "999999999999999",
+    "1234567890123456",
+    "-5",
+    "2.5",
+)
+CELL_TEXTS = ("", "a", "12", "a &amp; b", "&#65;", "x  y", "ü", "007")
+
+
+@st.composite
+def sheet_rows(draw):
+    """Rows as programs write them: numbers under many formats, inline and shared texts, blank and odd cells, gaps."""
+    number, rows = 1, []
+    ordinary = draw(st.booleans())
+    kinds = ("n", "n", "inline", "shared", "blank", *(() if ordinary else ("formula", "str", "b", "empty")))
+    values = draw(st.sampled_from((CELL_VALUES, CELL_VALUES[:7], CELL_VALUES[:9])))
+    for _ in range(draw(st.integers(1, 12))):
+        number += draw(st.sampled_from((1, 1, 1, 1, 2, 5)))
+        cells = ""
+        for letter in sorted(draw(st.sets(st.sampled_from("ABCD")))):
+            kind = draw(st.sampled_from(kinds))
+            style = draw(st.sampled_from(("", *(f' s="{index}"' for index in range(len(FORMATS) + 1)))))
+            value = draw(st.sampled_from(values))
+            text = draw(st.sampled_from(CELL_TEXTS))
+            typed = draw(st.sampled_from(("", ' t="n"')))
+            at = f'<c r="{letter}{number}"{style}'
+            cells += {
+                "n": f"{at}{typed}><v>{value}</v></c>",
+                "inline": f'{at} t="inlineStr"><is><t>{text}</t></is></c>',
+                "shared": f'{at} t="s"><v>{draw(st.integers(0, 2))}</v></c>',
+                "formula": f"{at}><f>1+1</f><v>{value}</v></c>",
+                "blank": f"{at}/>",
+                "str": f'{at} t="str"><v>{text}</v></c>',
+                "b": f'{at} t="b"><v>1</v></c>',
+                "empty": f"{at}><v></v></c>",
+            }[kind]
+        odd = () if ordinary else (' ht="0"', ' hidden="1"', ' hidden="0"')
+        attributes = draw(st.sampled_from(("", ' spans="1:4"', ' ht="15.5" hidden="false"', *odd)))
+        rows.append(f'<row r="{number}"{attributes}>{cells}</row>' if cells else f'<row r="{number}"{attributes}/>')
+    return "".join(rows)
+
+
+@settings(max_examples=250, deadline=None)
+@given(rows=sheet_rows(), hidden=st.booleans())
+def test_rows_of_one_shape_read_at_once_are_those_read_with_care(rows, hidden):
+    """The same rows, the same texts and the same doubts, whatever the cells and their formats are."""
+    head = '<row r="1"><c r="A1" t="str"><v>mobile</v></c></row><row r="1000"><c r="A1000"><v>7</v></c></row>'
+    first, last = head.split('<row r="1000">')
+    shared = "<si><t>one</t></si><si><t/></si><si><r><t>t</t></r><r><t>wo</t></r></si>"
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        sheet = first + rows + '<row r="1000">' + last
+        path = zip_parts(
+            Path(folder) / "list.xlsx", raw_parts(sheet, shared=shared, formats=list(map(escape, FORMATS)))
+        )
+
+        def read() -> object:
+            table = open_file(path).table(0)
+            found = records(table if hidden else table.without_hidden())
+            return (
+                [(row, cells, [doubt_of(cell, series=True) for cell in cells]) for row, cells in found],
+                (table.headers, table.hidden_rows, table.hidden_columns),
+            )
+
+        at_once = read()
+        with_care(patch)
+        assert read() == at_once
 
 
 def test_ordinary_cells_read_at_once_are_those_read_with_care(raw, monkeypatch):
@@ -360,9 +469,10 @@ def test_ordinary_cells_read_at_once_are_those_read_with_care(raw, monkeypatch):
     formats = ["000000000000", "yyyy-mm-dd"]
     at_once = cells_of(raw(rows, formats=formats))
     monkeypatch.setattr(workbook, "is_plain_number", lambda _: False)
-    with_care = cells_of(raw(rows, formats=formats))
-    assert at_once == with_care
+    with_care(monkeypatch)
+    carefully = cells_of(raw(rows, formats=formats))
+    assert at_once == carefully
     assert all(doubt_of(cells[3]) for cells in at_once)  # a formula that was never calculated
     assert [[doubt_of(cell) for cell in cells] for cells in at_once] == [
-        [doubt_of(cell) for cell in cells] for cells in with_care
+        [doubt_of(cell) for cell in cells] for cells in carefully
     ]

@@ -147,6 +147,15 @@ def test_an_accepted_mobile_is_who_it_was_by_the_rules_of_names(case):
         assert found.value == canonical_mobile(digits, region)
 
 
+@settings(max_examples=200)
+@given(st.lists(LIKE_NUMBERS.map(lambda case: case[0]), min_size=1, max_size=5))
+def test_a_column_of_mobiles_is_ordinary_when_each_of_them_is(column):
+    """Many at once get the verdict of each by itself."""
+    assert mobiles.are_mobiles_abroad(column) == all(map(mobiles._is_mobile_abroad, column))
+    many = [*column[:1] * 3, f"91{9_000_000_001}"]
+    assert mobiles.are_mobiles_abroad(many) == all(map(mobiles._is_mobile_abroad, many))
+
+
 def test_ordinary_numbers_take_the_fast_path():
     """Otherwise a file of a million mobiles takes half a minute longer."""
     assert mobiles._is_mobile_abroad("919000000001")
