@@ -91,8 +91,8 @@ class Shape:
 def _numbers(read: Sequence[Value], style: int, code: str) -> list[str] | None:
     """Whole numbers of one column as a person sees them; None where one is none, or is beyond what is exact."""
     if shows_digits(code):
-        whole = [int(value) for value in read if type(value) is float]
-        return list(map(str, whole)) if len(whole) == len(read) and min(whole) >= 0 and max(whole) < EXACT else None
+        exact = [value for value in read if type(value) is float and 0 <= value < EXACT]
+        return list(map(str, map(int, exact))) if len(exact) == len(read) else None
     dated = is_date_format(code)
     seen = []
     for value in read:
@@ -114,7 +114,7 @@ def text_of(value: Value) -> str:
 
 @dataclass(slots=True)
 class SheetScan:
-    """What a look found. Rows that hold nothing are left out, but for hidden ones.
+    """What a look found. Rows that hold nothing are left out.
 
     `first`, `last`: rows; `left`, `right`: columns from 0; -1 where nothing is filled. `hidden`: rows. `careful`: the
     rows that are not ordinary by their number, None when there were too many to be kept.
