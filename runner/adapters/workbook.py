@@ -19,8 +19,9 @@ from runner.adapters.delimited import Record
 from runner.adapters.old_workbook import OLE, OldWorkbook
 from runner.adapters.open_document import OpenDocument
 from runner.adapters.sources import BROKEN_ARCHIVE, Source
+from runner.adapters.workbook_rows import ExcelBook
 from runner.adapters.workbook_scan import SheetScan, Value, scan, text_of
-from runner.adapters.workbook_xml import Package, RawRow, SheetLayout, SheetPart
+from runner.adapters.workbook_xml import RawRow, SheetLayout, SheetPart
 from runner.core.input_limits import InputLimits
 from runner.core.sheet_cells import RawCell, cell_text, is_plain_number
 from runner.core.table_finding import LOOKED_AT
@@ -75,12 +76,12 @@ def read_workbook(source: Source, limits: InputLimits) -> list[SheetRead]:
     with source.reading() as stream, _opened(source.name, stream, limits) as book:
         sheets = book.sheets()
         reader = _Reader(source, limits, book.formats())
-        if isinstance(book, Package):
+        if isinstance(book, ExcelBook):
             book.check_part("xl/sharedStrings.xml")
         return [reader.survey(book, sheet) for sheet in sheets]
 
 
-def _opened(name: str, stream: IO[bytes], limits: InputLimits) -> Package | OldWorkbook:
+def _opened(name: str, stream: IO[bytes], limits: InputLimits) -> ExcelBook | OpenDocument | OldWorkbook:
     head = stream.read(len(OLE))
     stream.seek(0)
     if head == OLE:
@@ -91,7 +92,7 @@ def _opened(name: str, stream: IO[bytes], limits: InputLimits) -> Package | OldW
     except BROKEN_ARCHIVE:
         document = False
     stream.seek(0)
-    return OpenDocument(name, stream, limits) if document else Package(name, stream, limits)
+    return OpenDocument(name, stream, limits) if document else ExcelBook(name, stream, limits)
 
 
 class _Reader:
@@ -105,7 +106,7 @@ class _Reader:
     def survey(self, book: _Book, sheet: SheetPart) -> SheetRead:
         """Look through a sheet once: how far it goes, where its header is, and what is hidden."""
         most = self._limits.rows + 1  # the header
-        if isinstance(book, Package) and book.values_by_calamine:
+        if isinstance(book, ExcelBook):
             found = scan(book, sheet.part, most)
         else:
             found = SheetScan(careful=None)

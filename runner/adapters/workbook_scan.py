@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
-from runner.adapters.workbook_xml import ROW, Package, RawRow, RowBlocks, RowCollector, SheetLayout, column_of
+from runner.adapters.workbook_rows import ROW, RowBlocks, RowCollector, column_of
+from runner.adapters.workbook_xml import Package, RawRow, SheetLayout
 from runner.core.number_formats import is_date_format
 from runner.core.sheet_cells import EXACT, RawCell, cell_text, shows_digits
 

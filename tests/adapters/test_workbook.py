@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from runner.adapters import workbook, workbook_scan, workbook_xml
+from runner.adapters import workbook, workbook_rows, workbook_scan, workbook_xml
 from runner.adapters.sheets import EmptyTable, Table, open_file
 from runner.core.input_limits import InputLimits
 from runner.core.sheet_cells import doubt_of
@@ -340,7 +340,7 @@ def test_rows_read_by_patterns_are_those_that_the_parser_reads(raw, monkeypatch,
     head = '<row r="1"><c r="A1" t="str"><v>mobile</v></c><c r="B1" t="str"><v>note</v></c></row>'
     file = open_file(raw(head + ODD_ROWS[what], formats=["000"]))
     found = [(table, records(table)) for table in (file.table(0), file.table(0).without_hidden())]
-    monkeypatch.setattr(workbook_xml, "_PLAIN_ROW", re.compile(b"(?!)"))
+    monkeypatch.setattr(workbook_rows, "_PLAIN_ROW", re.compile(b"(?!)"))
     again = open_file(raw(head + ODD_ROWS[what], formats=["000"]))
     assert [records(table) for table in (again.table(0), again.table(0).without_hidden())] == [one for _, one in found]
     assert again.table(0).hidden_rows == found[0][0].hidden_rows
@@ -350,7 +350,7 @@ def test_rows_read_by_patterns_are_those_that_the_parser_reads(raw, monkeypatch,
 def test_a_first_look_sees_the_same_rows_and_columns(raw, what):
     """The same rows, the same hidden ones and the same first and last columns as reading every cell finds."""
     path = raw('<row r="1"><c r="A1"><v>1</v></c></row>' + ODD_ROWS[what], formats=["000"])
-    with path.open("rb") as stream, workbook_xml.Package("list.xlsx", stream, InputLimits()) as package:
+    with path.open("rb") as stream, workbook_rows.ExcelBook("list.xlsx", stream, InputLimits()) as package:
         part = package.sheets()[0].part
         look = workbook_scan.scan(package, part, 100)
         whole = list(package.rows(part, workbook_xml.SheetLayout()))
