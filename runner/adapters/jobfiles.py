@@ -13,7 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
-from runner.core.jobspec import PATHS, JobProblem, JobSpec, fill_date, read_spec
+from runner.core.job_dates import fill_date
+from runner.core.job_keys import PATHS
+from runner.core.jobspec import JobProblem, JobSpec, read_spec
 from runner.core.wording import closest
 from runner.errors import UsageError
 

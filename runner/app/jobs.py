@@ -13,18 +13,10 @@ from runner.adapters.sheets import EmptyTable
 from runner.app.conversation import Conversation, Planned, Request
 from runner.app.issuing import plan_files, run_files
 from runner.app.running import Ended
-from runner.core.jobspec import (
-    PATHS,
-    DatedJob,
-    Empty,
-    JobMark,
-    commented_job,
-    due_date,
-    fill_date,
-    job_name_problem,
-    key_of_option,
-    read_day,
-)
+from runner.core.job_dates import due_date, fill_date, read_day
+from runner.core.job_keys import PATHS, key_of_option
+from runner.core.job_writing import commented_job, job_name_problem
+from runner.core.jobspec import DatedJob, Empty, JobMark
 from runner.errors import InputRefused, SettingsError, UsageError
 from runner.ports import Clock
 from runner.settings import JobLayer, Options, resolve

@@ -15,27 +15,18 @@ from hypothesis import strategies as st
 
 from runner.core.columns import MAPPABLE
 from runner.core.hours import read_clock
+from runner.core.job_dates import DATE_SIGNS, date_problem, due_date, fill_date, read_day, uses_date
+from runner.core.job_keys import KEYS, TABLES, Shape, key_of_option
+from runner.core.job_writing import commented_job, job_name_problem
 from runner.core.jobspec import (
-    DATE_SIGNS,
-    KEYS,
-    TABLES,
     EarlierRun,
     Empty,
     JobMark,
-    Shape,
-    commented_job,
-    date_problem,
-    due_date,
-    fill_date,
-    job_name_problem,
-    key_of_option,
     mark_of,
-    read_day,
     read_spec,
     repeated_file,
     runs_before,
     series_beyond,
-    uses_date,
 )
 from runner.settings import Options, read_duration
 
