@@ -10,22 +10,20 @@ from __future__ import annotations
 import errno
 import gc
 import hashlib
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.adapters.file_set import FULL_DISK, FileSet
-from runner.adapters.ledger.events import Head
 from runner.adapters.ledger.reports import RunReader
+from runner.adapters.manifests import MANIFEST, manifest_of, number_in, read_manifest
+from runner.adapters.report_summary import summary_of
 from runner.core.codes import CodeTable
-from runner.core.face_value import NO_VALUE, values_of_run, worth_of
-from runner.core.preflight import NOT_CHECKED
+from runner.core.face_value import values_of_run
 from runner.core.report_lines import RejectedLine
 from runner.core.reporting import (
     COUPON_COLUMNS,
@@ -35,20 +33,15 @@ from runner.core.reporting import (
     Advise,
     Cell,
     Tables,
-    write_time,
 )
 from runner.core.series_list import names_of_record
-from runner.core.statuses import FLAG_SENTENCES, LineStatus
-from runner.core.totals import Coupons, DoesNotAddUp, Tally, Totals, exit_codes, principal_exit, prove, tell_places
+from runner.core.totals import DoesNotAddUp, Tally, Totals, exit_codes, prove
 from runner.core.workbook_summary import RunInWords
 from runner.errors import Fatal, ForeignLedger, UsageError
 
 if TYPE_CHECKING:
     from runner.adapters.report_workbook import Workbooks
 
-SUMMARY_SCHEMA = 1
-MANIFEST_SCHEMA = 1
-MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 ERASED = "-erased"
 """At the end of the name of a folder that stands beside reports which still hold what was erased."""
@@ -108,11 +101,11 @@ def write_reports(
     """
     with _spoken_errors(folder, reader.run.name):
         erased = reader.erased()
-        earlier = _read_manifest(folder / MANIFEST)
+        earlier = read_manifest(folder / MANIFEST)
         ours = earlier is not None and earlier.get("ledger") == reader.ledger.ledger_id
-        if earlier is not None and ours and not over_fuller and erased > _number(earlier.get("erased")):
+        if earlier is not None and ours and not over_fuller and erased > number_in(earlier.get("erased")):
             folder = folder.with_name(folder.name + ERASED)
-            earlier = _read_manifest(folder / MANIFEST)
+            earlier = read_manifest(folder / MANIFEST)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         if earlier is not None and earlier.get("ledger") != reader.ledger.ledger_id:
@@ -176,8 +169,8 @@ def _write_once(
         for name in WORKBOOKS:
             if name not in saved and _untouched(folder / name, earlier):
                 files.retire(name)
-        files.write_json(SUMMARY, _summary(reader, totals, codes, live, [*saved, *TABLES]))
-        files.write_json(MANIFEST, _manifest(reader, files, told, revision))
+        files.write_json(SUMMARY, summary_of(reader, totals, codes, live, [*saved, *TABLES]))
+        files.write_json(MANIFEST, manifest_of(reader, files, told, revision))
         paths = sorted(files.publish(), key=lambda path: path.name not in WORKBOOKS)  # first what people open
     return Written(folder=folder, files=tuple(paths), totals=totals, exit_codes=codes, revision=revision)
 
@@ -189,43 +182,6 @@ def _untouched(path: Path, earlier: Mapping[str, Any]) -> bool:
         return False
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest() == entry.get("sha256")
-
-
-def check_out_folder(
-    out: Path, org_key: str, ledger_id: str, head: Head | None, *, holds: Callable[[Head], bool] | None = None
-) -> None:
-    """Refuse a folder whose reports show that this ledger is not the one that knows the organisation's earlier runs.
-
-    `org_key`: as `core.keys.scope_key` gives it. `head`: the newest link of the ledger in use; None for one that is
-    about to be created. `holds`: whether a link is a part of the ledger's history; without it only the newest is
-    compared.
-
-    Raises:
-        ForeignLedger: a manifest there names another ledger for this organisation, or a later head of this one.
-    """
-    for path in sorted(out.glob("*/" + MANIFEST)) if out.is_dir() else ():
-        manifest = _read_manifest(path)
-        if manifest is None or manifest.get("org_key") != org_key:
-            continue
-        run = manifest.get("run")
-        if manifest.get("ledger") != ledger_id:
-            raise ForeignLedger(
-                f"{path.parent} holds the reports of run {run} of this organisation, from another ledger "
-                f"({manifest.get('ledger')}): its coupons would be unknown here and issued again. Use that ledger "
-                "(--ledger), or choose another folder with --out if it is not yours."
-            )
-        seq, digest = _head_of(manifest)
-        if holds is not None:  # also a later one: a recovery may have accounted for a lost history that was longer
-            known = holds(_link(seq, digest))
-        else:
-            known = head is not None and (seq < head.seq or (seq == head.seq and digest == head.hash.hex()))
-        if not known:
-            raise ForeignLedger(
-                f"{path.parent} holds the reports of run {run}, written when this ledger had {seq:,} events; it has "
-                f"{head.seq if head else 0:,} now. It was put back from an older copy, and what was issued since would "
-                "be issued again. Put the newest copy in its place, or read back what can still be told with "
-                "`coupon-runner recover --anyway`."
-            )
 
 
 # ---------------------------------------------------------------- tables
@@ -328,109 +284,7 @@ def _write_tables(reader: RunReader, tables: Tables, files: FileSet, books: Work
     return tally
 
 
-# ---------------------------------------------------------------- summary and manifest
-
-
-def _summary(
-    reader: RunReader, totals: Totals, codes: Sequence[int], live: bool, reports: Sequence[str]
-) -> dict[str, Any]:
-    run = reader.run
-    values = values_of_run(run.args)
-    throttled, before = reader.throttled()
-    return {
-        "schema": SUMMARY_SCHEMA,
-        "run": run.name,
-        "org": run.org,
-        "campaign": run.campaign,
-        "rehearsal": reader.ledger.rehearsal,
-        "ledger": reader.ledger.ledger_id,
-        "state": run.state,
-        "reason": run.reason,
-        "exit_code": None if live else principal_exit(codes),
-        "exit_codes": [] if live else list(codes),
-        "started": write_time(run.started),
-        "ended": write_time(run.ended) or None,
-        "rows": totals.rows,
-        "lines": {status: totals.lines[status] for status in LineStatus},
-        "coupons": _coupons(totals.coupons),
-        "series": {
-            str(series): {
-                **_coupons(coupons),
-                "face_value": _text(worth_of(coupons.issued, values.get(series, NO_VALUE))),
-            }
-            for series, coupons in totals.series.items()
-        },
-        "errors": dict(totals.errors),
-        "throttled": {"calls": throttled, "in_the_minute_before": before},
-        "flags": dict(totals.flags),
-        "surprises": [
-            {"flag": flag, "count": count, "sentence": FLAG_SENTENCES.get(flag, ""), "where": tell_places(totals, flag)}
-            for flag, count in totals.flags.items()
-        ],
-        "preflight": run.args.get("preflight") or NOT_CHECKED.record(),
-        "overrides": [{**one, "at": write_time(one.get("at"))} for one in run.overrides],
-        "files": [{name: file.get(name) for name in ("name", "sha256", "sheet", "rows")} for file in run.files],
-        "reports": list(reports),
-    }
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else f"{value:f}"
-
-
-def _coupons(coupons: Coupons) -> dict[str, int]:
-    return {
-        "target": coupons.target,
-        "issued": coupons.issued,
-        "before": coupons.before,
-        "in_doubt": coupons.in_doubt,
-        "missing": coupons.missing,
-        "revoked": coupons.revoked,
-        "above": coupons.above,
-    }
-
-
-def _manifest(reader: RunReader, files: FileSet, told: Mapping[str, Any], revision: int) -> dict[str, Any]:
-    run = reader.run
-    return {
-        "schema": MANIFEST_SCHEMA,
-        "revision": revision,
-        "run": run.name,
-        "org": run.org,
-        "org_key": run.org_key,
-        "campaign": run.campaign,
-        "rehearsal": reader.ledger.rehearsal,
-        "ledger": reader.ledger.ledger_id,
-        **told,
-        "files": files.sizes_and_digests(),
-    }
-
-
-def _read_manifest(path: Path) -> dict[str, Any] | None:
-    """A manifest of ours; None when there is none, or when the file is somebody else's."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return content if isinstance(content, dict) and {"ledger", "head", "revision"} <= content.keys() else None
-
-
-def _head_of(manifest: Mapping[str, Any]) -> tuple[int, str]:
-    head = manifest["head"]
-    return (int(head.get("seq", 0)), str(head.get("hash", ""))) if isinstance(head, dict) else (0, "")
-
-
-def _number(value: object) -> int:
-    """A count as a manifest tells it; 0 where it does not."""
-    return value if isinstance(value, int) else 0
-
-
-def _link(seq: int, digest: str) -> Head:
-    """A link as a manifest names it; a digest that somebody has spoilt is nobody's."""
-    try:
-        return Head(seq, bytes.fromhex(digest))
-    except ValueError:
-        return Head(seq, b"")
+# ---------------------------------------------------------------- around it
 
 
 @contextmanager

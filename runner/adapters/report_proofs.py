@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.adapters.ledger.events import Head
-from runner.adapters.report_files import MANIFEST
+from runner.adapters.manifests import MANIFEST
 from runner.errors import UsageError
 
 MEANT_TO_BE_EDITED = frozenset({"failures.csv", "failures.xlsx"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.adapters import machine
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.runs import holds_link, newest_head
-from runner.adapters.report_files import check_out_folder
+from runner.adapters.manifests import check_out_folder
 from runner.core.checks import check_mount
 from runner.core.mounts import Risk, mount_of, risk_of
 from runner.errors import ForeignLedger, UsageError

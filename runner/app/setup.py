@@ -12,7 +12,7 @@ from runner.adapters.hosts import check_url
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.runs import holds_link, newest_head
 from runner.adapters.ledger.scopes import create_org, find_org
-from runner.adapters.report_files import check_out_folder
+from runner.adapters.manifests import check_out_folder
 from runner.app.continuity import check_place
 from runner.app.conversation import Conversation, Request
 from runner.app.org_checks import check_new_org

@@ -17,7 +17,8 @@ from runner.adapters.ledger import schema
 from runner.adapters.ledger.events import Head, append_event
 from runner.adapters.ledger.files import transaction
 from runner.adapters.ledger.reports import RunReader
-from runner.adapters.report_files import Written, check_out_folder, write_reports
+from runner.adapters.manifests import check_out_folder
+from runner.adapters.report_files import Written, write_reports
 from runner.core.totals import DoesNotAddUp
 from runner.errors import Fatal, ForeignLedger
 from tests.adapters.report_ledger import ReportLedger
