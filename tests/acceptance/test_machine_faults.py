@@ -257,11 +257,13 @@ def test_the_second_process_on_a_campaign_is_told_who_holds_it_and_since_when(de
         file = desk.write("list.csv", rows(2))
         live = desk.start("run", file, *WORDS, "--json")
         desk.until_posts(server, 1)
+        live.signal(signal.SIGSTOP)  # it holds its campaign for as long as the others take
         for words in (["run", file, *WORDS], ["resume", "--yes"]):
             held = desk.run(*words, expect=7)
             assert f"process {live.pid} of " in held.last_line
             assert ", since 20" in held.last_line
             assert "coupon-runner show " in held.last_line
+        live.signal(signal.SIGCONT)
         assert live.wait() == 0
         assert server.posts() == 2
 
