@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -164,6 +165,11 @@ class Terminal:
         )
         os.close(its)
         os.write(self._ours, typed.encode())
+
+    @property
+    def shows(self) -> bool:
+        """Whether something of it waits to be read."""
+        return bool(select.select([self._ours], [], [], 0)[0])
 
     def end(self) -> tuple[int, str]:
         """Its exit code and all that it showed."""

@@ -42,12 +42,17 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory, starter) -> Iterator[Watched]:
     desk = Desk(tmp_path_factory.mktemp("follow") / "desk", starter)
-    with going_on(desk) as (run, server):
-        pipe, program = desk.start("show", "--follow"), desk.start("show", "--follow", "--json")
-        terminal = Terminal(desk, "show", "--follow").end()
-        assert (run.wait(), pipe.wait(), program.wait()) == (0, 0, 0)
-        yield Watched(desk, pipe, program, terminal, server.issued())
-    desk.end()
+    try:
+        with going_on(desk) as (run, server):
+            run.signal(signal.SIGSTOP)  # until all three look at it
+            pipe, program = desk.start("show", "--follow"), desk.start("show", "--follow", "--json")
+            terminal = Terminal(desk, "show", "--follow")
+            until(lambda: "coupons issued" in pipe.out and program.out and terminal.shows, "each shows something")
+            run.signal(signal.SIGCONT)
+            assert (run.wait(), pipe.wait(), program.wait()) == (0, 0, 0)
+            yield Watched(desk, pipe, program, terminal.end(), server.issued())
+    finally:
+        desk.end()
 
 
 def test_in_a_pipe_each_change_is_a_line_and_the_end_is_told(watched):
