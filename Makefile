@@ -11,10 +11,13 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# Compiled code is kept even where the machine is set not to: every process of a test or a demo would compile it anew.
+export PYTHONDONTWRITEBYTECODE =
+
 help: ## list the targets (this is what `make` alone does)
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z-]*:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: .venv/.installed ## make .venv with the pinned, hashed packages and the coupon-runner command
+setup: .venv/.compiled ## make .venv with the pinned, hashed packages and the coupon-runner command
 
 demo: setup ## issue sample_inputs/demo.xlsx against the embedded sandbox, in a fresh folder of its own (.demo/)
 	@rm -rf .demo && mkdir -p .demo
@@ -72,6 +75,11 @@ LOCK = .lock-venv/bin/uv pip compile --quiet --upgrade --universal --python-vers
 # The project itself, editable. setuptools is among the pins, so nothing is fetched (and nothing may be: --no-index).
 .venv/.installed: .venv/.packages pyproject.toml
 	$(PIP) install --quiet --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Half a second of every start, where nothing may be written later (PYTHONDONTWRITEBYTECODE, another user's folder).
+.venv/.compiled: .venv/.installed $(wildcard runner/*.py runner/*/*.py runner/*/*/*.py)
+	@$(BIN)/python -m compileall -q runner
 	@touch $@
 
 # The same pins as above and schemathesis.

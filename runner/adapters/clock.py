@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 
@@ -18,6 +17,8 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait; nothing to wait for (zero, a moment already past) still lets others run once."""
+        import asyncio  # commands that wait for nothing do without it
+
         await asyncio.sleep(max(0.0, seconds))
 
     def chance(self) -> float:

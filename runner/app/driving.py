@@ -13,8 +13,8 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from runner.adapters.coupon_api import CouponApi
 from runner.adapters.ledger.doubts import doubts_of
 from runner.adapters.ledger.engine_ledger import SqliteLedger
 from runner.adapters.ledger.files import LedgerFile
@@ -31,6 +31,9 @@ from runner.engine import Engine, EngineOptions, Stop, StopKind
 from runner.holding import Hold
 from runner.ports import Beat, Clock, Progress
 from runner.settings import Options
+
+if TYPE_CHECKING:
+    from runner.adapters.coupon_api import CouponApi
 
 _NO_READING_AFTER = frozenset({StopKind.REFUSED, StopKind.UNREACHABLE, StopKind.FAILED, StopKind.REQUESTED})
 """Ends after which the API is not asked about doubts: it refuses, is away, or the owner wants to leave."""

@@ -9,14 +9,10 @@ from typing import Annotated
 import typer
 
 from runner.adapters.clock import SystemClock
-from runner.adapters.terminal.audit_view import audit_text
 from runner.adapters.terminal.endings import last_line
-from runner.adapters.terminal.screens import width_of
-from runner.app.auditing import AuditAsked, audit
 from runner.cli import flags as f
 from runner.cli.printing import print_json, print_text
 from runner.cli.requests import app, request_of, talk_of
-from runner.core.auditing import Verdict
 from runner.core.totals import ALL_ISSUED, NEEDS_A_PERSON
 from runner.core.wording import counted
 
@@ -53,6 +49,11 @@ def audit_command(
     """
     request = request_of(locals())
     talk = talk_of(request, quiet=quiet)
+    from runner.adapters.terminal.audit_view import audit_text
+    from runner.adapters.terminal.screens import width_of
+    from runner.app.auditing import AuditAsked, audit
+    from runner.core.auditing import Verdict
+
     asked = AuditAsked(against=against, certificate=certificate, live=live)
     found = audit(request, asked, clock=SystemClock(), note=talk.note if not quiet else lambda _: None)
     code = NEEDS_A_PERSON if found.wrong else ALL_ISSUED

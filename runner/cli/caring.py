@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runner.adapters.clock import SystemClock
 from runner.adapters.terminal.endings import command_line, last_line
-from runner.app.care import Forgotten, Purged, back_up_ledger, forget_customer, purge_runs
-from runner.app.recovering import Choices, Recovered, recover
 from runner.cli import flags as f
 from runner.cli.printing import print_json, print_text
 from runner.cli.requests import app, lasting_flags, request_of, talk_of
-from runner.core.reporting import write_time
 from runner.core.wording import counted
 from runner.errors import UsageError
 from runner.settings import read_duration
+
+if TYPE_CHECKING:
+    from runner.app.care import Forgotten, Purged
+    from runner.app.recovering import Recovered
 
 Yes = Annotated[bool | None, typer.Option("--yes", "-y", help="do not ask")]
 
@@ -43,6 +44,8 @@ def backup_command(
     Example: coupon-runner backup /mnt/safe/coupons-2026-11-23.backup
     """
     request = request_of(locals())
+    from runner.app.care import back_up_ledger
+
     done = back_up_ledger(file, request, clock=SystemClock())
     if request.options.json_output:
         print_json(
@@ -94,6 +97,8 @@ def recover_command(
     """
     request = request_of(locals())
     talk = talk_of(request, quiet=quiet, verbose=verbose)
+    from runner.app.recovering import Choices, recover
+
     choices = Choices(anyway=anyway, accept_loss=accept_loss, why=why)
     done = recover(choices, request, clock=SystemClock(), conversation=talk)
     flags = lasting_flags(request)
@@ -163,6 +168,9 @@ def forget_command(
     Example: coupon-runner forget 919000000001
     """
     request = request_of(locals())
+    from runner.app.care import forget_customer
+    from runner.core.reporting import write_time
+
     done = forget_customer(customer, request, clock=SystemClock(), conversation=talk_of(request))
     if request.options.json_output:
         print_json({**_forgotten_document(done), "error": None, "exit_code": 0, "next": None})
@@ -175,6 +183,8 @@ def forget_command(
 
 
 def _forgotten_document(done: Forgotten) -> dict[str, object]:
+    from runner.core.reporting import write_time
+
     return {
         "rows": done.erased.rows,
         "orders": done.erased.orders,
@@ -203,6 +213,8 @@ def purge_command(
     Example: coupon-runner purge --older-than 400d
     """
     request = request_of(locals())
+    from runner.app.care import purge_runs
+
     done = purge_runs(_age(older_than), request, clock=SystemClock(), conversation=talk_of(request))
     if request.options.json_output:
         print_json({**_purged_document(done), "error": None, "exit_code": 0, "next": None})

@@ -6,42 +6,30 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runner import __version__
 from runner.adapters.clock import SystemClock
-from runner.adapters.report_files import ERASED, Written
-from runner.adapters.sheets import EmptyTable
 from runner.adapters.terminal.endings import command_line, last_line
-from runner.adapters.terminal.screens import width_of
-from runner.adapters.terminal.summary_view import show_summary
-from runner.adapters.terminal.tables import find_text, live_text, runs_text, show_text
-from runner.app.conversation import Planned, Request
-from runner.app.issuing import plan_files, run_files
-from runner.app.jobs import JobRequest, init_job, request_of_job
-from runner.app.like_live import copy_live_series
-from runner.app.looking import find_of_customer, list_of_runs, rewrite_reports, show_of_run
-from runner.app.place import REHEARSAL, code_table
-from runner.app.resuming import abandon_run, resume_run
-from runner.app.running import Ended
-from runner.app.setup import init_org
-from runner.app.steering import unpause
 from runner.cli import flags as f
-from runner.cli.conversation import TerminalConversation, plan_document
-from runner.cli.following import follow_run
 from runner.cli.printing import print_json, print_text
 from runner.cli.requests import app, lasting_flags, layers_of, request_of, say_if_behind, talk_of
 from runner.cli.steering import end_steered
 from runner.cli.variables import from_environment
-from runner.core.checking import MaxRejected
-from runner.core.face_value import values_of_run
-from runner.core.series_list import names_of_record
 from runner.core.totals import GUARD
 from runner.core.wording import counted
 from runner.errors import InputRefused, SettingsError, UsageError
 from runner.settings import state_folder
+
+if TYPE_CHECKING:
+    from runner.adapters.report_files import Written
+    from runner.adapters.sheets import EmptyTable
+    from runner.app.conversation import Planned, Request
+    from runner.app.jobs import JobRequest
+    from runner.app.running import Ended
+    from runner.cli.conversation import TerminalConversation
 
 
 @app.callback(invoke_without_command=True)
@@ -55,6 +43,11 @@ def _end(ended: Ended, request: Request, talk: TerminalConversation, *, began: f
     """Show a run's outcome: summary to stderr (or JSON to stdout), then the last line."""
     written = ended.written
     why = ended.why
+    from runner.adapters.terminal.summary_view import show_summary
+    from runner.app.place import REHEARSAL, code_table
+    from runner.core.face_value import values_of_run
+    from runner.core.series_list import names_of_record
+
     if request.options.json_output:
         sys.stdout.write((written.folder / "summary.json").read_text(encoding="utf-8"))
     elif not quiet:
@@ -104,6 +97,9 @@ def _failures_of(ended: Ended) -> str:
 
 def _end_plan(planned: Planned, request: Request, what: list[str]) -> int:
     """0, or 1 when some rows are rejected, 3 when no row is valid or an overlap would be refused. `what`: to be run."""
+    from runner.cli.conversation import plan_document
+    from runner.core.checking import MaxRejected
+
     plan = planned.plan
     document = plan_document(planned) if request.options.json_output else {}
     if plan.rows == plan.rejected:
@@ -238,6 +234,9 @@ def run(
     talk = talk_of(request, quiet=quiet, verbose=verbose)
     if dry_run:
         return _plan(paths, request, talk)
+    from runner.adapters.sheets import EmptyTable
+    from runner.app.issuing import run_files
+
     try:
         _, ended = run_files(paths, request, clock=SystemClock(), conversation=talk)
     except EmptyTable as error:
@@ -338,6 +337,8 @@ def _job_request(given: dict[str, Any]) -> JobRequest:
     if given["files"]:
         raise UsageError("Give files or --job, not both: the job names its own input.")
     flags, environment, path = layers_of(given)
+    from runner.app.jobs import request_of_job
+
     return request_of_job(
         given["job"], given["date"], flags=flags, environment=environment, settings=path, clock=SystemClock()
     )
@@ -376,6 +377,9 @@ def _end_empty(error: EmptyTable, request: Request) -> int:
 
 
 def _plan(files: list[Path], request: Request, talk: TerminalConversation) -> int:
+    from runner.adapters.sheets import EmptyTable
+    from runner.app.issuing import plan_files
+
     try:
         planned = plan_files(files, request, clock=SystemClock(), conversation=talk)
     except EmptyTable as error:
@@ -431,6 +435,9 @@ def resume(
     request = request_of(locals())
     began = time.monotonic()
     talk = talk_of(request, quiet=quiet, verbose=verbose)
+    from runner.app.resuming import resume_run
+    from runner.app.steering import unpause
+
     if (steered := unpause(run, request, clock=SystemClock())) is not None:
         return end_steered(steered, request)
     ended = resume_run(run, request, clock=SystemClock(), conversation=talk)
@@ -452,6 +459,8 @@ def abandon(
     Example: coupon-runner abandon 20261123T031500Z-birthday-4f9a1c --why "wrong list"
     """
     request = request_of(locals())
+    from runner.app.resuming import abandon_run
+
     ended = abandon_run(run, why, request, clock=SystemClock())
     if request.options.json_output:
         sys.stdout.write((ended.written.folder / "summary.json").read_text(encoding="utf-8"))
@@ -481,6 +490,9 @@ def report(
     Example: coupon-runner report 20261123T031500Z-birthday-4f9a1c
     """
     request = request_of(locals())
+    from runner.adapters.report_files import ERASED
+    from runner.app.looking import rewrite_reports
+
     name, written = rewrite_reports(run, request, clock=SystemClock(), over_fuller=replace)
     _print_paths(written, as_json=request.options.json_output)
     why = f"the reports of {name} are written, revision {written.revision}"
@@ -517,6 +529,10 @@ def runs(
     Example: coupon-runner runs --last 5
     """
     request = request_of(locals())
+    from runner.adapters.terminal.screens import width_of
+    from runner.adapters.terminal.tables import runs_text
+    from runner.app.looking import list_of_runs
+
     found = list_of_runs(request, clock=SystemClock(), limit=last)
     say_if_behind(request, due=True)
     if request.options.json_output:
@@ -543,7 +559,13 @@ def show(
     """
     request = request_of(locals())
     if follow:
+        from runner.cli.following import follow_run
+
         return follow_run(run, request, options=lasting_flags(request), clock=SystemClock())
+    from runner.adapters.terminal.screens import width_of
+    from runner.adapters.terminal.tables import show_text
+    from runner.app.looking import show_of_run
+
     found = show_of_run(run, request, clock=SystemClock())
     say_if_behind(request, run=run)
     if request.options.json_output:
@@ -578,6 +600,10 @@ def find(
     Example: coupon-runner find 919000000001 --live
     """
     request = request_of(locals())
+    from runner.adapters.terminal.screens import width_of
+    from runner.adapters.terminal.tables import find_text, live_text
+    from runner.app.looking import find_of_customer
+
     found = find_of_customer(customer, request, clock=SystemClock(), live=live)
     say_if_behind(request)
     if found["forgotten"]:
@@ -618,6 +644,9 @@ def init(
     Example of a job: coupon-runner init --job birthday
     """
     request = request_of(locals())
+    from runner.app.jobs import init_job
+    from runner.app.setup import init_org
+
     if job_name is not None:
         written = init_job(job_name, request, folder=Path())
         if request.options.json_output:
@@ -685,6 +714,8 @@ def sandbox(
     request = request_of({**given, "sandbox_config": sandbox_config, "json_output": json_output or None})
     sandbox_config, json_output = request.options.sandbox_config, request.options.json_output
     copied = None
+    from runner.app.like_live import copy_live_series
+
     if like_live:
         copied = copy_live_series(request.options, request.environment, clock=SystemClock())
         for note in copied.notes:

@@ -7,21 +7,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runner.adapters.clock import SystemClock
-from runner.adapters.terminal.doctor_view import checks_sum, checks_text
 from runner.adapters.terminal.endings import PROGRAM, command_line, last_line
-from runner.adapters.terminal.screens import put_all, screen_for, width_of
-from runner.app.doctor import examine
-from runner.app.unattended import snippets_of
 from runner.cli import flags as f
 from runner.cli.printing import print_json
 from runner.cli.requests import app
-from runner.core.checks import Check, Level, exit_of
 from runner.settings import settings_path
+
+if TYPE_CHECKING:
+    from runner.core.checks import Check
 
 _HEADINGS = {
     "crontab": "crontab (crontab -e)",
@@ -55,6 +53,12 @@ def doctor(
     environment = dict(os.environ)
     given: dict[str, Any] = {"org": org, "api_url": api_url, "out": out, "ledger": ledger, "json": json_output}
     flags = {name: value for name, value in given.items() if value is not None}
+    from runner.adapters.terminal.doctor_view import checks_sum, checks_text
+    from runner.adapters.terminal.screens import put_all, screen_for, width_of
+    from runner.app.doctor import examine
+    from runner.app.unattended import snippets_of
+    from runner.core.checks import exit_of
+
     found = examine(flags, environment, settings_path(settings, environment), job=job, clock=SystemClock())
     snippets: dict[str, str] = {}
     if found.request is not None and found.job is not None:
@@ -86,6 +90,8 @@ def _next(checks: Sequence[Check], code: int, given: Mapping[str, object]) -> tu
 
     `given`: the flags that came, None for one that is not repeated.
     """
+    from runner.core.checks import Level
+
     if code:
         mends = next((check.command for check in checks if check.level is Level.FAIL and check.command), "")
         pairs = ((f"--{name.replace('_', '-')}", str(value)) for name, value in given.items() if value is not None)
@@ -96,6 +102,8 @@ def _next(checks: Sequence[Check], code: int, given: Mapping[str, object]) -> tu
 
 def _print_snippets(snippets: dict[str, str]) -> None:
     """Each under its heading, which is a comment, as it can be copied: not folded."""
+    from runner.adapters.terminal.screens import put_all, screen_for
+
     screen = screen_for(sys.stdout)
     for number, (name, text) in enumerate(snippets.items()):
         heading = f"# ---- {_HEADINGS[name]} "

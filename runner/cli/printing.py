@@ -6,8 +6,6 @@ import sys
 
 import orjson
 
-from runner.adapters.terminal.screens import put_all, screen_for
-
 
 def print_json(document: object, *, one_line: bool = False) -> None:
     """One JSON document; `one_line` for a reader that takes lines from a command which goes on."""
@@ -18,4 +16,6 @@ def print_json(document: object, *, one_line: bool = False) -> None:
 
 def print_text(text: str) -> None:
     """Lines of text as they are, made safe for the screen."""
+    from runner.adapters.terminal.screens import put_all, screen_for
+
     put_all(screen_for(sys.stdout), text.splitlines())

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from runner.adapters.clock import SystemClock
-from runner.app.care import overdue
-from runner.app.conversation import Request
-from runner.app.place import code_table, open_ledger, place_of
-from runner.cli.conversation import TerminalConversation
 from runner.cli.variables import own_variables
 from runner.settings import OPTION_NAMES, resolve, settings_path
+
+if TYPE_CHECKING:
+    from runner.app.conversation import Request
+    from runner.cli.conversation import TerminalConversation
 
 app = typer.Typer(
     name="coupon-runner",
@@ -34,6 +34,8 @@ _PARAMETERS = (OPTION_NAMES - {"json"}) | {"json_output"}
 
 def request_of(given: dict[str, Any]) -> Request:
     """The options of a command: its parameters as they were given, over environment and settings file."""
+    from runner.app.conversation import Request
+
     flags, environment, path = layers_of(given)
     return Request(options=resolve(flags, environment, path), flags=flags, environment=environment, settings=path)
 
@@ -49,6 +51,9 @@ def layers_of(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str], Pa
 
 def talk_of(request: Request, *, quiet: bool = False, verbose: int = 0) -> TerminalConversation:
     """The person at this terminal, or nobody; told first which settings and ledger are used when they asked for it."""
+    from runner.app.place import code_table, place_of
+    from runner.cli.conversation import TerminalConversation
+
     talk = TerminalConversation(request.options, code_table(request.options), quiet=quiet)
     if verbose:
         talk.show_place(request.settings, place_of(request.options, request.environment))
@@ -74,6 +79,9 @@ def say_if_behind(request: Request, *, run: str | None = None, due: bool = False
     Args:
         run: the run that the command names, which leads to its ledger.
     """
+    from runner.app.care import overdue
+    from runner.app.place import open_ledger, place_of
+
     clock = SystemClock()
     place = place_of(request.options, request.environment, run=run)
     if place.rehearsal or not place.ledger.is_file():

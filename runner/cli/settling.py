@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runner.adapters.clock import SystemClock
-from runner.adapters.terminal.doubts import calls_text
 from runner.adapters.terminal.endings import command_line, last_line
-from runner.app.settling import Reconciled, Resolved, Word, read_words, reconcile, resolve
 from runner.cli import flags as f
 from runner.cli.printing import print_json, print_text
 from runner.cli.requests import app, lasting_flags, request_of, talk_of
 from runner.core.model import CallState
 from runner.core.wording import counted
 from runner.errors import UsageError
+
+if TYPE_CHECKING:
+    from runner.app.settling import Reconciled, Resolved, Word
 
 
 @app.command("reconcile")
@@ -48,6 +49,9 @@ def reconcile_command(
     """
     request = request_of(locals())
     talk = talk_of(request, quiet=quiet, verbose=verbose)
+    from runner.adapters.terminal.doubts import calls_text
+    from runner.app.settling import reconcile
+
     done = reconcile(run, request, clock=SystemClock(), conversation=talk)
     settled = done.settled
     flags = lasting_flags(request)
@@ -137,6 +141,9 @@ def resolve_command(
     request = request_of(locals())
     words = _words(call, issued, not_issued, why, from_file)
     talk = talk_of(request, quiet=quiet, verbose=verbose)
+    from runner.adapters.terminal.doubts import calls_text
+    from runner.app.settling import resolve
+
     done = resolve(run, words, request, clock=SystemClock(), conversation=talk)
     following = command_line("resume", done.resumable[-1], *lasting_flags(request)) if done.resumable else None
     if request.options.json_output:
@@ -159,6 +166,8 @@ def _words(
     call: str | None, issued: int | None, not_issued: bool, why: str | None, from_file: Path | None
 ) -> list[Word]:
     """What the person says, from the flags or from a file."""
+    from runner.app.settling import Word, read_words
+
     if from_file is not None:
         if call is not None or issued is not None or not_issued or why is not None:
             raise UsageError("Give a call with --issued or --not-issued and --why, or --from FILE, not both.")

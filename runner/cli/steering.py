@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runner.adapters.clock import SystemClock
 from runner.adapters.terminal.endings import command_line, last_line
-from runner.app.conversation import Request
-from runner.app.place import REHEARSAL
-from runner.app.steering import Steered, steer
 from runner.cli import flags as f
 from runner.cli.printing import print_json
 from runner.cli.requests import app, lasting_flags, request_of
 from runner.core.steering import Command
+
+if TYPE_CHECKING:
+    from runner.app.conversation import Request
+    from runner.app.steering import Steered
 
 LiveRun = Annotated[str, typer.Argument(metavar="RUN", help="run id, or a part that only one run has")]
 
@@ -34,6 +35,8 @@ def pause(
     Example: coupon-runner pause 20261123T031500Z-birthday-4f9a1c
     """
     request = request_of(locals())
+    from runner.app.steering import steer
+
     return end_steered(steer(Command.PAUSE, run, request, clock=SystemClock()), request)
 
 
@@ -51,6 +54,8 @@ def stop(
     Example: coupon-runner stop 20261123T031500Z-birthday-4f9a1c
     """
     request = request_of(locals())
+    from runner.app.steering import steer
+
     return end_steered(steer(Command.STOP, run, request, clock=SystemClock()), request)
 
 
@@ -70,6 +75,8 @@ def set_rate(
     """
     given = {name: value for name, value in locals().items() if name != "rate"}
     request = request_of(given)
+    from runner.app.steering import steer
+
     return end_steered(steer(Command.SET_RATE, run, request, clock=SystemClock(), argument=rate), request)
 
 
@@ -79,6 +86,8 @@ def end_steered(steered: Steered, request: Request) -> int:
         print_json(steered.document())
     name = steered.run.name
     more = lasting_flags(request)
+    from runner.app.place import REHEARSAL
+
     if name.startswith(REHEARSAL) and request.options.sandbox:
         more.append("--sandbox")
     follows = {Command.PAUSE: ["resume", name], Command.STOP: ["show", name, "--follow"]}.get(steered.command)

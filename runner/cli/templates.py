@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from runner.adapters.clock import SystemClock
-from runner.adapters.template_files import write_template
 from runner.adapters.terminal.endings import last_line
 from runner.cli import flags as f
 from runner.cli.printing import print_json, print_text
@@ -39,6 +38,8 @@ def template_command(
     request = request_of(locals())
     path = file or Path("customers-template.csv" if as_csv else "customers-template.xlsx")
     as_csv = as_csv or path.suffix.lower() == ".csv"
+    from runner.adapters.template_files import write_template
+
     write_template(path, request.options.kinds or (Kind.MOBILE,), as_csv=as_csv, at=SystemClock().wall())
     if request.options.json_output:
         print_json({"template": str(path), "error": None, "exit_code": 0, "next": None})

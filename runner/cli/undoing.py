@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runner.adapters.clock import SystemClock
 from runner.adapters.terminal.endings import command_line, last_line
-from runner.adapters.terminal.undo_view import show_survey, show_undone
-from runner.app.place import REHEARSAL
-from runner.app.undo_choice import UndoRequest
-from runner.app.undoing import Undone, undo_run
 from runner.cli import flags as f
 from runner.cli.printing import print_json
 from runner.cli.requests import app, lasting_flags, request_of, talk_of
 from runner.core.totals import PRECEDENCE
-from runner.core.undoing import Fate, SeriesUndo, Standing
 from runner.core.wording import counted
 from runner.errors import UsageError
+
+if TYPE_CHECKING:
+    from runner.app.undoing import Undone
+    from runner.core.undoing import SeriesUndo
 
 UndoYes = Annotated[
     bool | None, typer.Option("--yes", "-y", help="revoke without asking; without a terminal nothing else does")
@@ -66,6 +65,10 @@ def undo_command(
 
     Example: coupon-runner undo 20261123T031500Z-birthday-4f9a1c --series 415446
     """
+    from runner.adapters.terminal.undo_view import show_survey, show_undone
+    from runner.app.undo_choice import UndoRequest
+    from runner.app.undoing import undo_run
+
     asked = UndoRequest(
         run=run,
         series=tuple(_series(part) for part in _parts(of_series)),
@@ -118,6 +121,8 @@ def _series(text: str) -> int:
 
 
 def _rehearsal(run: str) -> bool:
+    from runner.app.place import REHEARSAL
+
     return run.startswith(REHEARSAL)
 
 
@@ -125,6 +130,8 @@ def _why(done: Undone) -> str:
     survey = done.survey
     if done.dry:
         return f"{counted(survey.to_revoke, 'coupon')} would be revoked; nothing was revoked yet"
+    from runner.core.undoing import Fate, Standing
+
     revoked = survey.became(Fate.REVOKED)
     if not survey.to_revoke and not done.calls:
         parts = ["nothing of it is left to revoke"]
@@ -150,6 +157,8 @@ def _document(done: Undone) -> dict[str, object]:
     """What a program is told of an undo."""
     survey = done.survey
     series = [_of_series(one) for one in sorted(survey.series.values(), key=lambda one: one.series)]
+    from runner.core.undoing import SeriesUndo
+
     names = [name for name in _of_series(SeriesUndo(0, "")) if name not in ("series", "kind")]
     return {
         "run": survey.run,
@@ -173,6 +182,8 @@ def _document(done: Undone) -> dict[str, object]:
 
 def _of_series(one: SeriesUndo) -> dict[str, int | str]:
     standing = one.standing
+    from runner.core.undoing import Fate, Standing
+
     return {
         "series": one.series,
         "kind": one.handling,

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from email_validator import EmailNotValidError, validate_email
-
 from runner.core.mobiles import APOSTROPHES, FORGIVEN, MINUS, PLUS, canonical_mobile, has_two_readings, region_problem
 from runner.core.model import CustomerFacts, Identifier, Kind
 from runner.core.trimming import trim
@@ -81,6 +79,8 @@ def email_problem(text: str) -> str | None:
         return None
     if len(text) > EMAIL_MAX_CHARACTERS:
         return f"This address has {len(text)} characters; the API takes at most {EMAIL_MAX_CHARACTERS}."
+    from email_validator import EmailNotValidError, validate_email  # its patterns take their time to compile
+
     try:
         validate_email(text, check_deliverability=False)
     except EmailNotValidError as problem:

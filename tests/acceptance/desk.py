@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -76,6 +76,31 @@ class Starter:
         self._process.wait(PATIENCE_SECONDS)
 
 
+def launch(
+    module: str, arguments: list[str], *, starter: Starter | None, environment: Mapping[str, str], cwd: Path,
+    streams: list[int],
+) -> tuple[int, Callable[[], int]]:  # fmt: skip
+    """Start a process: its id, and what waits for its exit status (negative when a signal ended it)."""
+    if starter is None:
+        stdin, stdout, stderr = streams
+        command = [sys.executable, "-m", module, *arguments]
+        own = {**environment, "PYTHONPATH": str(ROOT)}
+        popen = subprocess.Popen(
+            command, env=own, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+        )
+        return popen.pid, lambda: popen.wait(PATIENCE_SECONDS)
+    connection = starter.start(module, arguments, environment=environment, cwd=cwd, streams=streams)
+    connection.settimeout(PATIENCE_SECONDS)
+    line = connection.makefile("r")
+    connection.close()  # the file keeps it open
+
+    def wait() -> int:
+        with line:
+            return int(line.readline())
+
+    return int(line.readline()), wait
+
+
 class Process:
     """One process of ours, its outputs in files."""
 
@@ -86,33 +111,16 @@ class Process:
         self.arguments = arguments
         self._out, self._err = outputs.with_suffix(".out"), outputs.with_suffix(".err")
         self._code: int | None = None
-        self._popen: subprocess.Popen[bytes] | None = None
-        self._line: io.TextIOWrapper | None = None
         with self._out.open("wb") as out, self._err.open("wb") as err, Path(os.devnull).open("rb") as nothing:
-            if starter is None:
-                command = [sys.executable, "-m", module, *arguments]
-                own = {**environment, "PYTHONPATH": str(ROOT)}
-                self._popen = subprocess.Popen(
-                    command, env=own, cwd=cwd, stdin=nothing, stdout=out, stderr=err, start_new_session=True
-                )
-                self.pid = self._popen.pid
-            else:
-                streams = [nothing.fileno(), out.fileno(), err.fileno()]
-                connection = starter.start(module, arguments, environment=environment, cwd=cwd, streams=streams)
-                connection.settimeout(PATIENCE_SECONDS)
-                self._line = connection.makefile("r")
-                connection.close()  # the file keeps it open
-                self.pid = int(self._line.readline())
+            streams = [nothing.fileno(), out.fileno(), err.fileno()]
+            self.pid, self._wait = launch(
+                module, arguments, starter=starter, environment=environment, cwd=cwd, streams=streams
+            )
 
     def wait(self) -> int:
         """The exit status: negative when a signal ended it."""
         if self._code is None:
-            if self._popen is not None:
-                self._code = self._popen.wait(PATIENCE_SECONDS)
-            else:
-                assert self._line is not None
-                self._code = int(self._line.readline())
-                self._line.close()
+            self._code = self._wait()
         return self._code
 
     def signal(self, number: int) -> None:
@@ -143,6 +151,36 @@ class Process:
     def json(self) -> Any:
         """Its stdout as JSON."""
         return json.loads(self.out)
+
+
+class Terminal:
+    """A command on a pseudo-terminal without colour, with everything typed ahead."""
+
+    def __init__(self, desk: Desk, *words: str | Path, columns: int = 80, typed: str = "") -> None:
+        self._ours, its = os.openpty()
+        more = {"NO_COLOR": "1", "COLUMNS": str(columns), "TERM": "xterm"}
+        arguments, environment = [str(word) for word in words], {**desk.environment, **more}
+        _, self._wait = launch(
+            "runner", arguments, starter=desk.starter, environment=environment, cwd=desk.folder, streams=[its] * 3
+        )
+        os.close(its)
+        os.write(self._ours, typed.encode())
+
+    @property
+    def shows(self) -> bool:
+        """Whether something of it waits to be read."""
+        return bool(select.select([self._ours], [], [], 0)[0])
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code and all that it showed."""
+        shown = b""
+        try:
+            while part := os.read(self._ours, 4096):
+                shown += part
+        except OSError:
+            pass  # Linux says so when nobody holds the other end any more
+        os.close(self._ours)
+        return self._wait(), shown.decode()
 
 
 @dataclass

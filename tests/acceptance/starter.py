@@ -1,12 +1,12 @@
 """Starts commands quickly: imports the program once, then forks a real process for each command.
 
 Every command is a process of its own: own memory, signals, working folder, environment and standard streams. Only the
-half second that Python needs to import the program is saved. `ACCEPTANCE_START=python` starts `python -m runner`
+second that Python needs to import the program is saved. `ACCEPTANCE_START=python` starts `python -m runner`
 instead.
 
 Run as `python -m tests.acceptance.starter SOCKET`; it ends when its standard input does. A request is one JSON object
-with
-the three streams attached; the answer is one line with the process id and, at its end, one line with the exit status.
+with the three streams attached; the answer is one line with the process id and, at its end, one line with the exit
+status.
 """
 
 from __future__ import annotations
@@ -15,23 +15,26 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
 import sys
 from typing import Any, NoReturn
 
-LATER = ("runner.adapters.coupon_api", "pandas", "uvloop", "phonenumbers", "email_validator")
-"""What a command imports only when it needs it."""
+BESIDES = ("pandas", "uvloop", "email_validator", "sqlalchemy.dialects.sqlite.pysqlite")
+"""What no module of the program imports before it needs it."""
 
 
 def main() -> None:
-    import runner.adapters.terminal.bar
-    import runner.cli.commands
-    import runner.sandbox.__main__  # noqa: F401 - imported here so that no command has to
+    import runner
+    from runner.cli.requests import app
+    from runner.cli.variables import parser_of
 
-    for name in LATER:
+    modules = [module.name for module in pkgutil.walk_packages(runner.__path__, "runner.")]
+    for name in [*BESIDES, *modules]:
         importlib.import_module(name)
+    parser_of(app)
 
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
-from tests.acceptance.desk import ROOT, Desk, Process, Server, mobile, until
+from tests.acceptance.desk import Desk, Process, Server, Terminal, mobile, until
 
 ROWS = [f"{mobile(number)},415446,1" for number in range(1, 7)]
 CAP = ["--yes", "--max-coupons", "99", "--reports", "csv"]
@@ -31,29 +28,6 @@ def going_on(desk: Desk) -> Iterator[tuple[Process, Server]]:
         yield run, server
 
 
-class Terminal:
-    """A command on a pseudo-terminal of 80 columns."""
-
-    def __init__(self, desk: Desk, *words: str) -> None:
-        self._ours, its = os.openpty()
-        more = {"NO_COLOR": "1", "COLUMNS": "80", "TERM": "xterm", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "runner", *words]
-        environment = {**desk.environment, **more}
-        self._process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment, cwd=desk.folder)
-        os.close(its)
-
-    def end(self) -> tuple[int, str]:
-        """Its exit code and all that it showed."""
-        shown = b""
-        try:
-            while part := os.read(self._ours, 4096):
-                shown += part
-        except OSError:
-            pass  # Linux says so when nobody holds the other end any more
-        os.close(self._ours)
-        return self._process.wait(60), shown.decode()
-
-
 @dataclass
 class Watched:
     """One run that three watched: in a pipe, as a program, and on a terminal."""
@@ -68,12 +42,17 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory, starter) -> Iterator[Watched]:
     desk = Desk(tmp_path_factory.mktemp("follow") / "desk", starter)
-    with going_on(desk) as (run, server):
-        pipe, program = desk.start("show", "--follow"), desk.start("show", "--follow", "--json")
-        terminal = Terminal(desk, "show", "--follow").end()
-        assert (run.wait(), pipe.wait(), program.wait()) == (0, 0, 0)
-        yield Watched(desk, pipe, program, terminal, server.issued())
-    desk.end()
+    try:
+        with going_on(desk) as (run, server):
+            run.signal(signal.SIGSTOP)  # until all three look at it
+            pipe, program = desk.start("show", "--follow"), desk.start("show", "--follow", "--json")
+            terminal = Terminal(desk, "show", "--follow")
+            until(lambda: "coupons issued" in pipe.out and program.out and terminal.shows, "each shows something")
+            run.signal(signal.SIGCONT)
+            assert (run.wait(), pipe.wait(), program.wait()) == (0, 0, 0)
+            yield Watched(desk, pipe, program, terminal.end(), server.issued())
+    finally:
+        desk.end()
 
 
 def test_in_a_pipe_each_change_is_a_line_and_the_end_is_told(watched):

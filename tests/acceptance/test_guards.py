@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.desk import ROOT, Desk, Process, mobile
+from tests.acceptance.desk import Desk, Process, Terminal, mobile
 
 RULES = ["--yes", "--max-coupons", "1000"]
 
@@ -212,36 +210,19 @@ def test_a_canary_of_a_killed_run_is_over_before_anything_else_is_sent(desk: Des
         assert server.issued() == 9
 
 
-def _typed(desk: Desk, answers: str, *words: str | Path) -> tuple[int, str]:
-    """A command on a pseudo-terminal with everything typed ahead: its exit code and all that it showed."""
-    ours, its = os.openpty()
-    environment = {**desk.environment, "NO_COLOR": "1", "COLUMNS": "100", "TERM": "xterm", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "runner", *map(str, words)]
-    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment, cwd=desk.folder)
-    os.close(its)
-    os.write(ours, answers.encode())
-    shown = b""
-    try:
-        while part := os.read(ours, 4096):
-            shown += part
-    except OSError:
-        pass  # Linux says so when nobody holds the other end any more
-    os.close(ours)
-    return process.wait(60), shown.decode()
-
-
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="this machine has no pseudo-terminals")
 def test_on_a_terminal_the_canary_is_shown_and_the_person_is_asked(desk: Desk) -> None:
     """What was issued, with its codes, above the question; no is exit 4, a resume asks again, yes goes on."""
     with desk.serving() as server:
         desk.init(server)
         rows = desk.write("a.csv", _rows(9, series=(7, 8, 9)))
-        code, shown = _typed(desk, "y\nn\n", "run", rows, "--campaign", "c", "--canary", "3")
+        words: list[str | Path] = ["run", rows, "--campaign", "c", "--canary", "3"]
+        code, shown = Terminal(desk, *words, columns=100, typed="y\nn\n").end()
         assert code == 4, shown
         assert shown.index("series 7: 1 of 1 issued (") < shown.index("Go on with the other 6 coupons? [y/N]")
         assert "stopped after the canary, as answered (--canary)" in shown
         assert server.posts() == 3
-        code, shown = _typed(desk, "y\ny\n", "resume")
+        code, shown = Terminal(desk, "resume", columns=100, typed="y\ny\n").end()
         assert code == 0, shown
         assert "3 coupons read back" in shown
         assert (server.posts(), server.issued()) == (9, 9)

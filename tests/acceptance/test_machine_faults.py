@@ -257,7 +257,7 @@ def test_the_second_process_on_a_campaign_is_told_who_holds_it_and_since_when(de
         file = desk.write("list.csv", rows(2))
         live = desk.start("run", file, *WORDS, "--json")
         desk.until_posts(server, 1)
-        live.signal(signal.SIGSTOP)  # so that it is there for as long as this takes
+        live.signal(signal.SIGSTOP)  # it holds its campaign for as long as the others take
         for words in (["run", file, *WORDS], ["resume", "--yes"]):
             held = desk.run(*words, expect=7)
             assert f"process {live.pid} of " in held.last_line

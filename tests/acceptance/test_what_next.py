@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from runner.cli import commands, run_command
+from runner.cli import run_command
 from tests.acceptance.desk import mobile
 
 ROWS = [f"{mobile(1)},415446,1", f"{mobile(2)},415446,2"]
@@ -100,7 +100,7 @@ def test_a_fault_of_the_program_ends_with_6_and_without_anybodys_name(monkeypatc
     def fail(*_args, **_more):
         raise RuntimeError("somebody@example.com")
 
-    monkeypatch.setattr(commands, "list_of_runs", fail)
+    monkeypatch.setattr("runner.app.looking.list_of_runs", fail)
     assert run_command(["runs"]) == 6
     said = capsys.readouterr().err
     assert said.startswith("exit 6: The program failed at test_what_next.py line ")

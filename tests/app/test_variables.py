@@ -101,8 +101,8 @@ def got(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         seen["talk"] = named
         return talk_of(*words, **named)
 
-    for name in ("run_files", "plan_files", "resume_run", "request_of_job"):
-        monkeypatch.setattr(commands, name, stop_at(name))
+    for name in ("issuing.run_files", "issuing.plan_files", "resuming.resume_run", "jobs.request_of_job"):
+        monkeypatch.setattr(f"runner.app.{name}", stop_at(name.partition(".")[2]))
     monkeypatch.setattr(commands, "talk_of", talking)
 
     def run(*words: str, **variables: str) -> Got:
