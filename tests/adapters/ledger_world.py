@@ -110,6 +110,7 @@ class SqliteWorld:
                 "value": sent.written,
                 "target": line.target,
                 "run_id": run,
+                "others": _others(line),
             }
             order = conn.execute(sa.insert(tables.orders).values(values)).lastrowid
         else:
@@ -153,7 +154,12 @@ class SqliteWorld:
                 coupons.setdefault(call, []).append(CouponFacts(position, coupon or "", state))
             return Snapshot(
                 {
-                    row[0]: OrderFacts._make(row[1:])
+                    row[0]: OrderFacts(
+                        *row[1:10],
+                        (row[10], row[11]),
+                        len(json.loads(row[12] or "[]")),
+                        tuple(json.loads(row[13] or "[]")),
+                    )
                     for row in conn.execute(
                         sa.select(
                             o.id,
@@ -166,6 +172,10 @@ class SqliteWorld:
                             o.closed,
                             o.merged_into,
                             o.run_id,
+                            o.kind,
+                            o.value,
+                            o.others,
+                            o.tried,
                         )
                     )
                 },
@@ -199,3 +209,7 @@ class SqliteWorld:
                     )
                 },
             )
+
+
+def _others(line: Line) -> str | None:
+    return json.dumps([(one.kind, one.written) for one in line.others]) if line.others else None
