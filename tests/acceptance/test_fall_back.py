@@ -9,6 +9,7 @@ from typing import Any
 
 from runner.sandbox import held_by_identifier
 from tests.acceptance.desk import Desk, Server, mobile, until
+from tests.acceptance.test_care import copy_of, forget_reports, put_back
 
 HEADER = "mobile,email,series_id,count"
 BY = ("--identify-by", "mobile,email")
@@ -174,4 +175,26 @@ def test_the_audit_sees_an_order_that_was_made_to_name_somebody_else(desk: Desk)
             assert "does not tell that its customer is named by this" in desk.run("audit", expect=1).out
             ask(desk, "UPDATE orders SET (kind, value, tried) = (SELECT kind, value, tried FROM kept)")
         ask(desk, "DROP TABLE kept")
+        desk.run("audit")
+
+
+def test_a_recovery_reads_by_every_identifier_that_may_have_been_used(desk: Desk) -> None:
+    """The older copy names her by mobile; what went to the e-mail since is found, and nothing is issued again."""
+    nobody = f'[[customers]]\nemail = "{address(1)}"\nunknown = true\n'
+    file = desk.write("list.csv", rows(1), header=HEADER)
+    with desk.serving(unknown(1) + nobody) as server:
+        desk.init(server)
+        desk.issue("run", file, *ON, expect=1)
+        copy, port = copy_of(desk), server.port
+    with desk.serving(unknown(1), port=port) as server:
+        desk.issue("run", file, *ON)
+        assert held(server) == {f"email:{address(1)}": 2}
+        put_back(desk, copy)
+        forget_reports(desk)
+        desk.run("recover", "--yes")
+        assert ask(desk, "SELECT kind, issued, held, tried FROM orders") == [("email", 2, 0, '["mobile"]')]
+        assert desk.issue("run", file, *ON).statuses() == ["issued"]
+        more = desk.write("more.csv", rows(1, count=3), header=HEADER)
+        assert desk.issue("run", more, *ON).statuses() == ["issued"]
+        assert held(server) == {f"email:{address(1)}": 3}
         desk.run("audit")

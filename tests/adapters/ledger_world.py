@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from runner.adapters.ledger import schema as tables
 from runner.adapters.ledger.engine_ledger import SqliteLedger
+from runner.adapters.ledger.falling_back import TOUCHED
 from runner.adapters.ledger.files import LedgerFile, transaction
 from runner.adapters.ledger.merging import surviving_person
 from runner.adapters.ledger.recovery import recover_scope
@@ -116,9 +117,13 @@ class SqliteWorld:
         else:
             order = found.id
             closed = found.closed if found.closed in FOR_GOOD else None
-            conn.execute(
-                sa.update(tables.orders).where(orders.id == order).values(target=line.target, run_id=run, closed=closed)
-            )
+            first = line.names[0]
+            sent = {"kind": first.kind, "value": first.written, "others": _others(line), "tried": None}
+            kept = sa.text(f"orders.tried IS NOT NULL AND {TOUCHED}")
+            if conn.execute(sa.select(orders.id).where(orders.id == order, kept)).first() is not None:
+                sent = {"others": None}
+            values = {"target": line.target, "run_id": run, "closed": closed, **sent}
+            conn.execute(sa.update(tables.orders).where(orders.id == order).values(values))
         row = conn.execute(sa.insert(tables.rows).values(run_id=run, file=0, sheet="", row=number)).lastrowid
         conn.execute(
             sa.insert(tables.lines).values(

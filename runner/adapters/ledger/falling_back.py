@@ -87,6 +87,18 @@ def fall_back(conn: sa.Connection, items: Sequence[FallBack], *, key: bytes) -> 
     return told
 
 
+def name_found(conn: sa.Connection, order_id: int, found: tuple[str, str], *, key: bytes) -> Named | None:
+    """An order of which a recovery found coupons by another of its identifiers fell back to that; None: it did not."""
+    kind, others, tried = conn.exec_driver_sql("SELECT kind, others, tried FROM orders WHERE id = ?", (order_id,)).one()
+    left: list[Any] = orjson.loads(others or "[]")
+    if list(found) not in left:
+        return None
+    before = [kind, *(one for one, _ in left[: left.index(list(found))])]
+    all_tried = [*orjson.loads(tried or "[]"), *before]
+    conn.exec_driver_sql(_NAME, (*found, None, _json(all_tried), order_id))
+    return _named(key, order_id, *found, all_tried)
+
+
 def tell_set_back(conn: sa.Connection, run_id: int, *, key: bytes, at: float) -> None:
     """Tell the history which orders a load is about to name by their file's first identifier again."""
     if not conn.exec_driver_sql("SELECT EXISTS (SELECT 1 FROM orders WHERE tried IS NOT NULL)").scalar_one():
