@@ -85,14 +85,13 @@ def fall_back(verdict: Verdict, outcome: Outcome, order: Order) -> Verdict:
         return verdict
     if order.others and outcome.state is CallState.REFUSED and not order.issued and not order.held:
         return Verdict(Step.FALL_BACK, reason)
-    return Verdict(step, nobody_knows(reason, order.tried)) if order.tried else verdict
+    return Verdict(step, nobody_knows(reason, [*order.tried, order.kind])) if order.tried else verdict
 
 
 def nobody_knows(reason: Reason, tried: Sequence[Kind], problem: str | None = None) -> Reason:
     """The reason to close an order whose customer was looked for by several identifiers.
 
-    `tried`: the kinds before the last one that was asked by, or all of them. `problem`: why it cannot be told whether
-    the next one is hers.
+    `tried`: the kinds of these. `problem`: why it cannot be told who the next one leads to.
     """
     kinds = " nor ".join(dict.fromkeys(tried))
     told = f"not found by {kinds}" if problem is None else f"not found by {kinds}, and {problem}"

@@ -239,7 +239,8 @@ def _cause_when_issued(facts: OrderState, issued: int, flags: tuple[str, ...]) -
 
 def name_fall_back(kind: str, tried: Sequence[str]) -> str:
     """Why an order was issued by another identifier of its row than the one that is sent first."""
-    return f"issued by {kind}, since the {' and the '.join(tried)} was not found (701)"
+    were = "was" if len(tried) == 1 else "were"
+    return f"issued by {kind}, since the {' and the '.join(tried)} {were} not found (701)"
 
 
 def _why_missing(facts: OrderState, last: CallFacts | None) -> tuple[Cause, bool]:

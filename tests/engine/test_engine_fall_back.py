@@ -114,7 +114,7 @@ def test_when_nobody_is_known_by_any_identifier_the_order_is_closed_and_says_wha
     drive(scenario)
 
 
-def test_a_701_by_the_last_identifier_names_those_before_it() -> None:
+def test_a_701_by_the_last_identifier_names_all_of_them() -> None:
     """The look-up knew her, the call did not: the order is over, and says by what she was looked for."""
 
     async def scenario(clock: VirtualClock) -> None:
@@ -123,7 +123,7 @@ def test_a_701_by_the_last_identifier_names_those_before_it() -> None:
         closings = closings_of(world)
         assert await world.go() is None
         assert (sent(world), world.ledger.orders[1].closed) == (["mobile", "email"], "701")
-        assert closings == ["Customer not found (not found by mobile)"]
+        assert closings == ["Customer not found (not found by mobile nor email)"]
 
     drive(scenario)
 
