@@ -118,12 +118,17 @@ class SqliteWorld:
             order = found.id
             closed = found.closed if found.closed in FOR_GOOD else None
             first = line.names[0]
-            sent = {"kind": first.kind, "value": first.written, "others": _others(line), "tried": None}
+            named: dict[str, object] = {
+                "kind": first.kind,
+                "value": first.written,
+                "others": _others(line),
+                "tried": None,
+            }
             kept = sa.text(f"orders.tried IS NOT NULL AND {TOUCHED}")
             if conn.execute(sa.select(orders.id).where(orders.id == order, kept)).first() is not None:
-                sent = {"others": None}
-            values = {"target": line.target, "run_id": run, "closed": closed, **sent}
-            conn.execute(sa.update(tables.orders).where(orders.id == order).values(values))
+                named = {"others": None}
+            known = {"target": line.target, "run_id": run, "closed": closed, **named}
+            conn.execute(sa.update(tables.orders).where(orders.id == order).values(known))
         row = conn.execute(sa.insert(tables.rows).values(run_id=run, file=0, sheet="", row=number)).lastrowid
         conn.execute(
             sa.insert(tables.lines).values(

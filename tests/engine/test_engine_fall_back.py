@@ -47,9 +47,9 @@ def closings_of(world: World) -> list[str]:
     said: list[str] = []
     close = world.ledger.close_order
 
-    def note(run: int, order: int, reason: Reason) -> None:
+    def note(run: int, order_id: int, reason: Reason) -> None:
         said.append(reason.message)
-        close(run, order, reason)
+        close(run, order_id, reason)
 
     world.ledger.close_order = note  # type: ignore[method-assign]
     return said

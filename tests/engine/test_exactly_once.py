@@ -227,10 +227,10 @@ def _live_through(
             assert order.closed is None
         for (customer, series), coupons in world.api.truth.items():
             assert len(coupons) <= most[customer, series]
-        for key, target in last.items():
-            held = [world.api.held(one.kind.value, one.value, key[1]) for one in _names(key[0])]
+        for (number, series), target in last.items():
+            held = [world.api.held(one.kind.value, one.value, series) for one in _names(number)]
             assert 0 in held
-            assert sum(held) <= max(target, most[f"mobile:{mobile(key[0])}", key[1]])
+            assert sum(held) <= max(target, most[f"mobile:{mobile(number)}", series])
         doubtful = {call.order for call in world.ledger.calls.values() if call.state == "in_doubt"}
         for number, order in world.ledger.orders.items():
             if number not in doubtful:
