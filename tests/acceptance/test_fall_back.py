@@ -66,6 +66,8 @@ def test_a_run_says_who_was_found_by_which_identifier(desk: Desk) -> None:
         assert failures[mobile(3)].endswith("(not found by mobile nor email)")
         assert held(server) == {f"mobile:{mobile(1)}": 2, f"email:{address(2)}": 2}
         assert "issued by email, since the mobile was not found (701)" in desk.run("find", mobile(2), "--json").out
+        live = desk.run("find", mobile(2), "--live", "--json").json["live"]
+        assert [coupon["whose"] for coupon in live] == ["ours", "ours"]
         assert desk.run("audit", "--json").json["exit_code"] == 0
 
 
@@ -88,7 +90,12 @@ def test_without_the_option_nobody_is_named_otherwise(desk: Desk) -> None:
     with desk.serving(unknown(1)) as server:
         desk.init(server)
         file = desk.write("list.csv", rows(1, 2), header=HEADER)
-        assert "fall back" not in desk.run("plan", file, "--campaign", "may", *BY).err
+        words = ("plan", file, "--campaign", "may", *BY)
+        plan = desk.run(*words)
+        assert "fall back" not in plan.err
+        assert desk.run(*words, "--no-fall-back").out == plan.out
+        assert desk.run(*words, "--fall-back").out != plan.out, "a plan code stands for the option too"
+        assert desk.run(*words, COUPON_RUNNER_FALL_BACK="1").out == desk.run(*words, "--fall-back").out
         assert desk.issue("run", file, *BY, *RUN, expect=1).statuses() == ["failed", "issued"]
         assert (server.posts(), held(server)) == (2, {f"mobile:{mobile(2)}": 2})
         assert ask(desk, "SELECT DISTINCT others, tried FROM orders") == [(None, None)]
