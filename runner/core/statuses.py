@@ -15,6 +15,7 @@ from typing import NamedTuple
 from runner.core.merging import RESENT, RESENT_REASON
 from runner.core.model import CallState, CodeClass, Scope
 from runner.core.orders import missing_of
+from runner.core.policy import UNKNOWN_CUSTOMER
 
 
 class LineStatus(StrEnum):
@@ -81,7 +82,7 @@ class OrderState(NamedTuple):
     oldest first. `closure`: this run asks no more for the order, or no run ever will. `series_state`: how the run left
     the series ("" when it never said). `twice`: it was issued under two names of one person before that was known, and
     no other line of the run says so. `kind`, `tried`: by what its customer is named, and the kinds by which the API did
-    not know her before that.
+    not know her before that. `another`: she may be, or is by now, named by another identifier than her last call was.
     """
 
     run_id: int
@@ -93,6 +94,7 @@ class OrderState(NamedTuple):
     twice: bool = False
     kind: str = ""
     tried: Sequence[str] = ()
+    another: bool = False
 
 
 class OrderVerdict(NamedTuple):
@@ -258,6 +260,8 @@ def _why_missing(facts: OrderState, last: CallFacts | None) -> tuple[Cause, bool
         return NEVER_TRIED, False
     if last.held:
         return UNFINISHED, False
+    if facts.another and last.code in UNKNOWN_CUSTOMER:  # the run ended before she was asked for by it
+        return Cause(last.code or "", last.message or UNFINISHED.message), False
     # A reason of the run's (credentials, throttling) says nothing about the row, however final it is for the run.
     final = (
         last.klass == CodeClass.FINAL

@@ -325,3 +325,12 @@ def test_a_line_that_was_issued_by_another_identifier_says_so() -> None:
     both = {"kind": "externalId", "tried": ["mobile", "email"]}
     assert "the mobile and the email were not found" in order(2, call(2), **both).cause.message
     assert order(2, call(**REFUSED), **told).cause.message == "limit reached"
+
+
+def test_a_customer_who_was_not_asked_for_by_her_other_identifier_yet_may_be_sent_again() -> None:
+    """The run ended between the 701 and the next call; once the order is closed, it is final as ever."""
+    unknown: Facts = {**REFUSED, "code": "701", "message": "not found"}
+    assert word(2, call(**unknown), another=True) == ("not_sent", "701", True)
+    assert word(2, call(**unknown)) == ("failed", "701", False)
+    assert word(2, call(**unknown), another=True, closure=Cause("701", "not found by any")) == ("failed", "701", False)
+    assert word(2, call(**REFUSED), another=True) == ("failed", "677", False)

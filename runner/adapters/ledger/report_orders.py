@@ -64,6 +64,7 @@ class FoundLine(NamedTuple):
     merged_into: int | None
     calls: int
     tried: str | None
+    falls_back: int | None
 
 
 class Sharing(NamedTuple):
@@ -121,8 +122,8 @@ class OrderReader:
             state, cause = series.get(row.series, _UNSAID)
             twice = merged and families.is_twice(order_id, of_order)
             facts = OrderState(self._run_id, row.target, of_order, closure, state, cause, twice)
-            if row.tried is not None:
-                facts = facts._replace(kind=row.kind, tried=orjson.loads(row.tried))
+            if row.tried is not None or row.falls_back:
+                facts = facts._replace(kind=row.kind, tried=orjson.loads(row.tried or "[]"), another=True)
             order = judge_order(facts)
             sharers = sharing.get(order_id)
             holding = Holding(
