@@ -38,7 +38,7 @@ import tenacity
 from benchmarks.server import Endpoint
 from runner.core.codes import CodeTable
 from runner.core.keys import call_key
-from runner.core.model import CallStart, Exchange, Kind, Order, Reason, Settlement
+from runner.core.model import CallStart, Exchange, FallBack, Kind, Order, Reason, Settlement
 from runner.engine import Engine, EngineOptions
 from runner.pace import Pace
 from runner.ports import Beat, Clock
@@ -169,6 +169,10 @@ class LeanLedger:
         order, outcome = self._orders[settlement.order_id], settlement.outcome
         issued = order.issued + len(outcome.coupons)
         self._orders[settlement.order_id] = order._replace(issued=issued, held=outcome.held)
+
+    async def fall_back(self, item: FallBack) -> Order:
+        """Each of its customers has one identifier: the order stays as it is."""
+        return await self.order(item.order_id)
 
     def close_order(self, run: int, order_id: int, reason: Reason) -> None:
         """None is to be closed here."""

@@ -18,10 +18,12 @@ from runner.core.concurrency import Concurrency
 from runner.core.forecast import Ahead, Forecast, Parked, answers_per_second, forecast
 from runner.core.guards import ERRORS, Bound, Errors, Guards, Threshold, money, parse_threshold
 from runner.core.keys import call_key
+from runner.core.lookups import LookUp
 from runner.core.model import (
     CallStart,
     CallState,
     CustomerFacts,
+    FallBack,
     Identifier,
     Order,
     Outcome,
@@ -30,7 +32,7 @@ from runner.core.model import (
 )
 from runner.core.orders import missing_of, next_quantity
 from runner.core.pacing import CUSTOMER_ROUNDS, customer_wait, series_wait
-from runner.core.policy import SeriesState, Step, Verdict, judge
+from runner.core.policy import SeriesState, Step, Verdict, fall_back, judge, nobody_knows
 from runner.core.wording import counted
 from runner.errors import CouponRunnerError, LedgerFailed
 from runner.holding import Hold, until_turn
@@ -123,10 +125,13 @@ class Engine:
         codes: CodeTable,
         names_of: Callable[[CustomerFacts], tuple[Identifier, ...]],
         options: EngineOptions,
+        look_up: Callable[[str, str], Awaitable[LookUp]] | None = None,
         settle: Callable[[], Awaitable[str]] | None = None,
         hold: Hold | None = None,
     ) -> None:
-        """`settle`: reads what became of the run's calls in doubt and says it; used while nothing is sent.
+        """`look_up`: who a customer is by a kind and a value; without it no order falls back to another identifier.
+
+        `settle`: reads what became of the run's calls in doubt and says it; used while nothing is sent.
 
         `hold`: pauses the run from outside; while it does, nothing begins and no budget is used up.
         """
@@ -139,6 +144,7 @@ class Engine:
         self._pace = pace
         self._codes = codes
         self._names_of = names_of
+        self._look_up = look_up
         self._options = options
         self._guards = Guards(
             options.max_coupons,
@@ -477,6 +483,36 @@ class Engine:
             busy=verdict.step is Step.WAIT_CUSTOMER,
             per_second=self._pace.calls_per_second,
         )
+        if verdict.step is Step.FALL_BACK and verdict.reason is not None and self._look_up is not None:
+            return await self._fall_back(order, verdict.reason, self._look_up)
+        return verdict, order
+
+    async def _fall_back(
+        self, order: Order, reason: Reason, look_up: Callable[[str, str], Awaitable[LookUp]]
+    ) -> tuple[Verdict, Order]:
+        """Name the customer by the next identifier that the API knows, once the ledger has it; else it is over.
+
+        She is looked up first, so that she meets an order that she has under another name.
+        """
+        tried, problem = [*order.tried, order.kind], None
+        for skipped, (kind, value) in enumerate(order.others):
+            found = await look_up(kind.value, value)
+            if found.customer is not None:
+                names = self._names_of(CustomerFacts(found.customer, ()))
+                item = FallBack(order.id, order.person, self._options.run, order.calls, skipped, names)
+                fresh = await self._ledger.fall_back(item)
+                if (fresh.id, fresh.kind, fresh.value) == (order.id, kind, value):
+                    return Verdict(Step.FALL_BACK, reason), fresh
+                if fresh.id != order.id or fresh.closed or not next_quantity(fresh.target, fresh.issued, fresh.held):
+                    return self._go_on_with(order, fresh)
+                break
+            if found.problem is not None:
+                problem = f"who the {kind} leads to cannot be told: {found.problem}"
+                break
+            tried.append(kind)
+        verdict = Verdict(Step.CLOSE_ORDER, nobody_knows(reason, tried, problem))
+        if self._errors.saw(verdict, lost=False):
+            self.stop(Stop(kind=StopKind.GUARD, message=self._errors.sentence()))
         return verdict, order
 
     def _note_seconds(self, seconds: float) -> None:
@@ -487,11 +523,15 @@ class Engine:
     async def _read_again(self, order: Order) -> tuple[Verdict, Order]:
         """The ledger refused to begin: the order changed, was closed, or is another one's now, which may miss some."""
         fresh = await self._ledger.order(order.id)
+        if fresh == order:  # asking again would go on for ever
+            raise LedgerFailed(f"The ledger refuses a call of the order {order.key}, and does not show why.")
+        return self._go_on_with(order, fresh)
+
+    def _go_on_with(self, order: Order, fresh: Order) -> tuple[Verdict, Order]:
+        """An order is over, or goes on as it stands now, or as another one."""
         self._release(order)
         if fresh.closed or not next_quantity(fresh.target, fresh.issued, fresh.held):
             return Verdict(Step.DONE, None), order
-        if fresh == order:  # asking again would go on for ever
-            raise LedgerFailed(f"The ledger refuses a call of the order {order.key}, and does not show why.")
         return Verdict(Step.GO_ON, None), fresh
 
     def _new_names(self, order: Order, customer: CustomerFacts) -> tuple[Identifier, ...]:
@@ -516,6 +556,8 @@ class Engine:
             series.dry_since = None
         missing = missing_of(order.target, order.issued, order.held)
         verdict = judge(outcome, missing=missing, track=series.track)
+        if self._look_up is not None:
+            verdict = fall_back(verdict, outcome, order)
         step, reason = verdict
         if step is Step.SLOW_DOWN:
             self._pace.throttled(self._true_clock.now(), outcome.retry_after_seconds)

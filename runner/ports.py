@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
-from runner.core.model import CallStart, Exchange, Order, Reason, Settlement
+from runner.core.model import CallStart, Exchange, FallBack, Order, Reason, Settlement
 from runner.core.pacing import PaceState
 
 T = TypeVar("T")
@@ -50,6 +50,15 @@ class Ledger(Protocol):
         """Record what became of a call: state, coupons, what stays held, names learnt. Applied exactly once.
 
         A settlement that finds no call in state sending (or in doubt, for a late answer) is a fatal failure.
+        """
+        ...
+
+    async def fall_back(self, item: FallBack) -> Order:
+        """Name an order's customer by another of the row's identifiers, and learn what a look-up told of her.
+
+        Durable once it returns, as is whatever was queued before. The order as it stands then: named as before when it
+        is closed, has had another call, or something of it is issued or in doubt or was at any time; the order that
+        survived when the look-up showed that she has one already.
         """
         ...
 

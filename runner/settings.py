@@ -151,6 +151,7 @@ class Options(BaseModel):
     max_per_row: Annotated[int, Field(ge=1, le=MAX_COUNT)] = MAX_PER_ROW
     map: Annotated[dict[str, str], BeforeValidator(_pairs)] = Field(default_factory=dict)
     identify_by: Annotated[tuple[Literal["mobile", "email", "externalId"], ...], BeforeValidator(_split)] = ()
+    fall_back: bool = False
     region: Annotated[str | None, Field(pattern=r"^[A-Za-z]{2}$")] = None
     phone_format: Literal["international", "national"] | None = None
     short_ids: Literal["refuse", "accept"] = "refuse"

@@ -172,6 +172,7 @@ def check_document(found: CheckFound, plan: Plan, files: Sequence[str]) -> dict[
             "told": probe.told,
             "exist": probe.exist,
             "unknown": [_place(place, names) for place in probe.unknown],
+            "falling_back": [_place(place, names) for place in probe.falling_back],
             "holding": [_place(place, names) for place in probe.holding],
             "problem": probe.problem,
         },

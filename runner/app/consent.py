@@ -36,7 +36,13 @@ def agree(
     campaign = campaign_of(org, intake, intake.scope)
 
     def decide(rule: Overlap) -> Planned:
-        plan = staging.plan(campaign, identify_by=intake.identify_by, duplicates=options.duplicates_rule, overlap=rule)
+        plan = staging.plan(
+            campaign,
+            identify_by=intake.identify_by,
+            duplicates=options.duplicates_rule,
+            overlap=rule,
+            fall_back=options.fall_back,
+        )
         plan, findings = preflight.look(staging, plan)
         planned = planned_of(plan, findings, intake, org, ledger, api, options)
         return replace(planned, check=count_problems(staging, options))

@@ -167,9 +167,10 @@ class _Drive:
         return stop_of_guards(stop, self._bounds, self._ledger, self._run, self._options)
 
     async def _issue_and_settle(self, live: SqliteLedger, coupon_api: CouponApi) -> Stop | None:
+        reader = ApiReader(coupon_api, self._pace, self._clock, hold=self._hold)
         settling = Settling(
             self._ledger,
-            ApiReader(coupon_api, self._pace, self._clock, hold=self._hold),
+            reader,
             url="" if self._ledger.rehearsal else self._api.url,
             rules=rules_of(self._options),
             note=self._progress.say,
@@ -177,7 +178,7 @@ class _Drive:
         )
         left: frozenset[int] = frozenset()
         while True:
-            self._engine = self._make_engine(live, coupon_api, left, settling)
+            self._engine = self._make_engine(live, reader, left, settling)
             stop = await self._engine.run()
             self._begun += self._engine.begun
             self._last, self._engine = self._engine.snapshot(ended=True), None
@@ -243,9 +244,7 @@ class _Drive:
             missing = max(0, counts.target - counts.issued - counts.held)
             self._progress.beat(replace(self._last, issued=counts.issued, in_doubt=counts.held, missing=missing))
 
-    def _make_engine(
-        self, live: SqliteLedger, coupon_api: CouponApi, left: frozenset[int], settling: Settling
-    ) -> Engine:
+    def _make_engine(self, live: SqliteLedger, reader: ApiReader, left: frozenset[int], settling: Settling) -> Engine:
         ledger, run, options = self._ledger, self._run, self._options
         counts = count_run(ledger, run.id)
         region = run.args.get("region")
@@ -261,12 +260,13 @@ class _Drive:
 
         return Engine(
             ledger=live,
-            api=coupon_api,
+            api=reader.api,
             clock=self._clock,
             progress=self._progress,
             pace=self._pace,
             codes=code_table(options),
             names_of=names_of,
+            look_up=reader.customer_id,
             options=EngineOptions(
                 run=run.id,
                 nonce=ledger.nonce,

@@ -96,6 +96,11 @@ def take_in(
     mapping = _merge_mapping(tables, columns, frozen)
     region = _region(options, frozen, newest_scope(ledger, org), notes)
     identify_by = _identify_by(columns, options, frozen, asker)
+    if options.fall_back and len(identify_by) < 2:
+        raise UsageError(
+            f"--fall-back needs a second kind of identifier to fall back to, but customers are identified by"
+            f" {identify_by[0]} only: name several, such as --identify-by mobile,email, or say --no-fall-back."
+        )
     first = _every_series(tables, columns, listed, options)
     written = _phone_format(options, ledger, frozen)
     damaged: dict[int, IdDamage] = {}

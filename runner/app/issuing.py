@@ -69,6 +69,7 @@ def plan_files(paths: Sequence[Path], request: Request, *, clock: Clock, convers
             identify_by=intake.identify_by,
             duplicates=options.duplicates_rule,
             overlap=options.overlap_rule,
+            fall_back=options.fall_back,
         )
         for note in notes_of(work, staging):
             conversation.note(note)

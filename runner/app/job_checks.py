@@ -99,6 +99,7 @@ def check_plan(
         identify_by=intake.identify_by,
         duplicates=options.duplicates_rule,
         overlap=options.overlap_rule,
+        fall_back=options.fall_back,
     )
     new = staging.count_new_orders(mark.date, runs_before(mark.date, staging.earlier_runs(org.id, mark)))
     if new < job.min_new:

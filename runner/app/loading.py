@@ -81,7 +81,11 @@ def load(
                 break
             except PlanChanged:
                 plan = staging.plan(
-                    campaign, identify_by=intake.identify_by, duplicates=options.duplicates_rule, overlap=overlap
+                    campaign,
+                    identify_by=intake.identify_by,
+                    duplicates=options.duplicates_rule,
+                    overlap=overlap,
+                    fall_back=options.fall_back,
                 )
             if (plan.digest, plan.overlaps) != (planned.plan.digest, planned.plan.overlaps):
                 raise InputRefused(

@@ -160,7 +160,8 @@ def _paused(ledger: LedgerFile, run: RunFacts, *, live: bool) -> str:
 
 
 _WORTH_SAYING = (
-    *("overlap", "duplicates", "unfinished", "hidden", "identify_by", "region", "count", "max_coupons", "limit"),
+    *("overlap", "duplicates", "unfinished", "hidden", "identify_by", "fall_back", "region", "count"),
+    *("max_coupons", "limit"),
     *("max_per_customer", "max_value", "max_errors", "max_in_doubt", "deadline", "between", "timezone", "canary"),
     *("rate", "leave", "concurrency", "metadata", "attribution", "queue_budget", "reach_budget"),
 )

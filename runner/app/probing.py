@@ -60,7 +60,7 @@ async def _probe(reader: ApiReader, one: Probed, problems: list[str]) -> Probe:
     """One customer: whether she exists, and how many coupons of the row's series the API shows."""
     answer = await reader.customer_id(one.kind, one.value)
     if answer.problem is None and answer.customer is None:
-        return Probe(one.place, False, None, one.known)
+        return Probe(one.place, False, None, one.known, one.falls_back)
     exists = True if answer.problem is None else None
     page = await reader.customer_coupons(one.kind, one.value)
     if isinstance(page, Unread):
@@ -68,4 +68,5 @@ async def _probe(reader: ApiReader, one: Probed, problems: list[str]) -> Probe:
         return Probe(one.place, exists, None, one.known)
     if exists is None:  # these credentials may not look up, but the list of coupons tells as well
         exists = page.known
-    return Probe(one.place, exists, sum(coupon.series == one.series for coupon in page.coupons), one.known)
+    shown = sum(coupon.series == one.series for coupon in page.coupons)
+    return Probe(one.place, exists, shown, one.known, one.falls_back)

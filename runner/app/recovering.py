@@ -170,8 +170,9 @@ def _agree(
             f"reports that know more: run {report.run}, campaign {report.campaign}"
             + (f" ({report.problem})" if report.problem else f", {counted(len(report.lines), 'line')} of evidence")
         )
-    customers = len(lost_calls.customers_to_read(ledger, org.id))
-    reads = _reads(customers, api, options)
+    to_read = lost_calls.customers_to_read(ledger, org.id)
+    customers = len(to_read)
+    reads = _reads(sum(1 + len(one.others) for one in to_read), api, options)
     if api is not None:
         conversation.note(
             f"{counted(customers, 'customer')} of {org.name} to read: {reads.least:,} to {reads.most:,} reads"
@@ -299,23 +300,28 @@ class _Reading:
         self._result.stopped = self.hopeless
 
     async def _read(self, customer: Customer) -> None:
+        """By all identifiers that she was, or may have been, named by; she is read when each of them is."""
+        read = True
+        for one in customer.each:
+            read = await self._read_by(one._replace(marked=one.marked and read)) and read
+
+    async def _read_by(self, customer: Customer) -> bool:
+        """By one identifier; whether all that it shows is written down."""
         page = await self._reader.customer_coupons(customer.kind, customer.value)
         if isinstance(page, Unread):
-            self._unread(page)
-            return
+            return self._unread(page)
         known = lost_calls.known_ids(self._ledger, [one.id or one.code for one in page.coupons])
         unknown = tuple(one for one in page.coupons if (one.id or one.code) not in known)
         if not unknown:
-            self._record(customer, {})
-            return
+            return self._record(customer, {})
         number = page.customer
         if number is None:
             found = await self._reader.customer_id(customer.kind, customer.value)
             number = found.customer
             if number is None:
                 self._result.problems.append(Problem("a customer has coupons that are not known, and no id to ask by"))
-                return
-        await self._explain(customer, number, page, unknown, last=False)
+                return False
+        return await self._explain(customer, number, page, unknown, last=False)
 
     async def _explain(
         self,
@@ -325,27 +331,25 @@ class _Reading:
         unknown: tuple[CustomerCoupon, ...],
         *,
         last: bool,
-    ) -> None:
+    ) -> bool:
         details = await self._reader.details(number)
         if isinstance(details, Unread):
-            self._unread(details)
-            return
+            return self._unread(details)
         if not self._proven:
             told = [one.source for one in details if one.source_type == OURS and one.source is not None]
             self._proven = shows_known_key(details, lost_calls.known_keys(self._ledger, told))
         found = sort_unknown(unknown, page.coupons, details, proven=self._proven, silent=self._silent)
         if found.unexplained and not last and not self._proven:
             self._waiting.append((customer, number, page, unknown))
-            return
+            return False
         self._result.others += found.others
         for _ in found.unexplained:
             self._result.problems.append(
                 Problem("a customer holds a coupon of which the API does not show who issued it")
             )
-        if not found.unexplained:
-            self._record(customer, found.calls)
+        return not found.unexplained and self._record(customer, found.calls)
 
-    def _record(self, customer: Customer, calls: dict[str, list[CustomerCoupon]]) -> None:
+    def _record(self, customer: Customer, calls: dict[str, list[CustomerCoupon]]) -> bool:
         found = [
             FoundCall(
                 key,
@@ -357,17 +361,20 @@ class _Reading:
         coupons, problems = record_found(
             self._ledger,
             found,
-            done=customer.person,
+            done=customer.person if customer.marked else None,
+            read_by=(customer.kind, customer.value),
             why="the API shows the coupons with this call's key",
             at=self._clock.wall(),
         )
         self._result.from_api += coupons
         self._result.problems += problems
+        return not problems
 
-    def _unread(self, unread: Unread) -> None:
+    def _unread(self, unread: Unread) -> bool:
         if unread.for_all:
             self.hopeless = unread.problem
         self._result.problems.append(Problem(f"a customer's coupons could not be read: {unread.problem}"))
+        return False
 
 
 async def _read_customers(

@@ -159,6 +159,7 @@ def run(
     count: f.Count = None,
     map: f.Map = None,  # noqa: A002 - the flag's name
     identify_by: f.IdentifyBy = None,
+    fall_back: f.FallBack = None,
     region: f.Region = None,
     phone_format: f.PhoneFormat = None,
     max_per_row: f.MaxPerRow = None,
@@ -260,6 +261,7 @@ def plan(
     count: f.Count = None,
     map: f.Map = None,  # noqa: A002 - the flag's name
     identify_by: f.IdentifyBy = None,
+    fall_back: f.FallBack = None,
     region: f.Region = None,
     phone_format: f.PhoneFormat = None,
     max_per_row: f.MaxPerRow = None,

@@ -34,6 +34,13 @@ Map = Annotated[
 IdentifyBy = Annotated[
     str | None, typer.Option(metavar="KIND[,KIND]", help="the identifier that is sent: mobile, email or externalId")
 ]
+FallBack = Annotated[
+    bool | None,
+    typer.Option(
+        "--fall-back/--no-fall-back",
+        help="name a customer whom the API does not know (701) by her row's next identifier (default no)",
+    ),
+]
 Region = Annotated[str | None, typer.Option(help="country of mobiles written without country code, e.g. IN")]
 PhoneFormat = Annotated[
     str | None,

@@ -125,6 +125,18 @@ class Loaded(NamedTuple):
     digests: tuple[str, ...] | None
 
 
+class NamedBy(NamedTuple):
+    """By what an order's customer is named from an event on, after its first identifier failed or stands again.
+
+    `digest`: the beginning of the name's keyed hash, in hexadecimal. `tried`: a JSON list of the kinds that failed.
+    """
+
+    order: int
+    kind: str
+    digest: str
+    tried: str
+
+
 class MergedOrder(NamedTuple):
     """Two orders that became one: the survivor's target from then on, and whether both had been issued."""
 
@@ -155,6 +167,7 @@ class Replay:
         self.merges: list[MergedOrder] = []
         self.closings: list[tuple[int, int, str]] = []
         self.names: list[tuple[int, int, str]] = []
+        self.named: list[NamedBy] = []
         self.evidence: list[tuple[int, int, str]] = []
         self.revoking: list[tuple[str, int, int, str]] = []
         self.fates: list[tuple[str, int, int, str, str]] = []
@@ -182,7 +195,7 @@ class Replay:
         """A page is done and was kept elsewhere: only what is in flight stays at hand."""
         self.calls = {place: self.calls[place] for place in self._in_flight.values()}
         self.coupons.clear()
-        for told in (self.changed, self.closings, self.names, self.evidence, self.revoking, self.fates):
+        for told in (self.changed, self.closings, self.names, self.named, self.evidence, self.revoking, self.fates):
             told.clear()
 
     def apply(self, seq: int, run: int | None, body: Mapping[str, Any]) -> None:
@@ -223,6 +236,8 @@ class Replay:
     def _apply_rare(self, body: Mapping[str, Any]) -> None:
         """What names, evidence, undo, forget, recover and the setting up tell."""
         self.names += [(org, person, digests) for org, person, digests in body.get("names", ())]
+        for order, kind, digest, tried in body.get("named_by", ()):
+            self.named.append(NamedBy(order, kind, digest, json.dumps(tried, separators=(",", ":"))))
         self.evidence += [(order, number, digest) for order, number, digest in body.get("evidence", ())]
         if "created" in body:
             self.complete = "nonce" in body

@@ -247,13 +247,16 @@ def parse_threshold(text: str) -> Threshold:
 
 
 _ERRORS = frozenset({Step.CLOSE_ORDER, Step.DOUBT_SERIES, Step.CLOSE_SERIES})
-_NEITHER = frozenset({Step.WAIT_CUSTOMER, Step.PARK_SERIES, Step.SLOW_DOWN, Step.PAUSE_RUN, Step.RENEW_TOKEN})
+_NEITHER = frozenset(
+    {Step.FALL_BACK, Step.WAIT_CUSTOMER, Step.PARK_SERIES, Step.SLOW_DOWN, Step.PAUSE_RUN, Step.RENEW_TOKEN}
+)
 
 
 class Errors:
     """Answers that refused something for good, among all that said something: `--max-errors`, of one execution.
 
-    Throttling, busy customers, empty queues and lost answers count neither as errors nor as answers.
+    Throttling, busy customers, empty queues, lost answers and an identifier that has another after it count neither as
+    errors nor as answers.
     """
 
     def __init__(self, most: Threshold, *, after: int = ERRORS_AFTER) -> None:

@@ -173,6 +173,14 @@ KEYS: tuple[JobKey, ...] = (
         choices=("mobile", "email", "externalId"),
     ),
     JobKey(
+        name="fall_back",
+        shape=Shape.FLAG,
+        what="Name a customer whom the API does not know (701) by her row's next identifier of `identify_by`",
+        default="false",
+        example="true",
+        option="fall_back",
+    ),
+    JobKey(
         name="region",
         shape=Shape.TEXT,
         what="The country of mobiles written without a country code",

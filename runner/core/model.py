@@ -90,7 +90,11 @@ class RejectedRow(NamedTuple):
 
 
 class Order(NamedTuple):
-    """An order as the engine sees it. `person` is the lane: one call of a person at a time. `calls`: so far."""
+    """An order as the engine sees it. `person` is the lane: one call of a person at a time. `calls`: so far.
+
+    `others`: (kind, value as sent) of the row's other identifiers that may name her when the API does not know this
+    one, in their order. `tried`: the kinds by which it did not know her.
+    """
 
     id: int
     key: str
@@ -103,6 +107,8 @@ class Order(NamedTuple):
     held: int
     calls: int
     closed: bool = False
+    others: tuple[tuple[Kind, str], ...] = ()
+    tried: tuple[Kind, ...] = ()
 
 
 class CallState(StrEnum):
@@ -218,6 +224,21 @@ class Outcome:
     retry_after_seconds: float | None = None
     request_id: str = ""
     flags: tuple[str, ...] = ()
+
+
+class FallBack(NamedTuple):
+    """An order's customer is to be named by another of the row's identifiers, since the API does not know this one.
+
+    `calls`: of the order so far, the last of which was refused. `skipped`: how many of the order's `others` come before
+    the one that names her, which the API does not know either. `names`: what a look-up told of her (canonical).
+    """
+
+    order_id: int
+    person: int
+    run: int
+    calls: int
+    skipped: int
+    names: tuple[Identifier, ...]
 
 
 class Settlement(NamedTuple):

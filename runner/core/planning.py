@@ -35,12 +35,16 @@ class Overlap(StrEnum):
 
 
 class Name(NamedTuple):
-    """An identifier of a staged row with its keyed hash and the person whom the ledger knows by it."""
+    """An identifier of a staged row with its keyed hash and the person whom the ledger knows by it.
+
+    `written`: how it is sent; None: as it compares.
+    """
 
     kind: Kind
     value: str
     hash: bytes
     person: int | None
+    written: str | None = None
 
 
 class StagedRow(NamedTuple):
@@ -108,7 +112,10 @@ class PlannedLine(NamedTuple):
 
 @dataclass(slots=True)
 class PlannedOrder:
-    """An order as a run will load it. `existing`: the ledger's facts when it is known. `person`: None for a new one."""
+    """An order as a run will load it. `existing`: the ledger's facts when it is known. `person`: None for a new one.
+
+    `others`: (kind, value as sent) of her other identifiers, in the order in which they are fallen back to.
+    """
 
     person: int | None
     name: Name
@@ -120,6 +127,7 @@ class PlannedOrder:
     elsewhere: tuple[OrderFacts, ...] = ()
     skipped: bool = False
     forgotten: bool = False
+    others: tuple[tuple[Kind, str], ...] = ()
 
     @property
     def missing(self) -> int:
@@ -179,19 +187,20 @@ def decide(
     identify_by: Sequence[Kind],
     duplicates: Duplicates = Duplicates.AGREE,
     overlap: Overlap = Overlap.ASK,
+    fall_back: bool = False,
 ) -> Decisions:
     """Decide a cluster: people, orders with their targets, lines, and rejected rows with reasons.
 
     Never merges rows that share one identifier but differ in another of the same kind, never guesses between two known
     people, never adds up lines that carry a `_ref`. Overlap is listed in `PlannedOrder.elsewhere`; with `skip` the
-    whole order is left out.
+    whole order is left out. `fall_back`: orders learn by which other identifiers their customers may be named.
     """
     decisions = Decisions()
     groups = (
         [list(cluster)] if len(cluster) == 1 and _is_plain(cluster[0]) else _people(cluster, known, decisions.rejected)
     )
     for group in groups:
-        _decide_person(group, known, decisions, identify_by, duplicates, overlap)
+        _decide_person(group, known, decisions, identify_by, duplicates, overlap, fall_back=fall_back)
     return decisions
 
 
@@ -400,6 +409,8 @@ def _decide_person(
     identify_by: Sequence[Kind],
     duplicates: Duplicates,
     overlap: Overlap,
+    *,
+    fall_back: bool,
 ) -> None:
     person = _person_of(group, identify_by, known)
     targets: dict[tuple[int, int], int] = {}
@@ -419,6 +430,8 @@ def _decide_person(
                 index_of[series] = len(decisions.orders)
                 first_row[series] = row
                 order = _plan_order(person, group, row, series, totals[series], known, overlap)
+                if fall_back:
+                    order.others = _others_of(left, order.kind, identify_by)
                 decisions.orders.append(order)
                 decisions.order_people.append(len(decisions.people) - 1)
                 role, same_as = LineRole.FIRST, None
@@ -463,6 +476,20 @@ def _plan_order(
         skipped=bool(elsewhere) and overlap is Overlap.SKIP,
         forgotten=person.person is not None and person.person in known.forgotten,
     )
+
+
+def _others_of(rows: Sequence[StagedRow], sent: Kind, identify_by: Sequence[Kind]) -> tuple[tuple[Kind, str], ...]:
+    """By what else the API may be told who a person is: the kinds of `identify_by` after the one that is sent.
+
+    A kind of which her rows hold several values is left out: which of them is hers would be a guess.
+    """
+    others = []
+    for kind in identify_by[identify_by.index(sent) + 1 :] if sent in identify_by else ():
+        of_kind = {name.value: name for row in rows for name in row.names if name.kind is kind}
+        if len(of_kind) == 1:
+            ((value, name),) = of_kind.items()
+            others.append((kind, name.written or value))
+    return tuple(others)
 
 
 def _counts_elsewhere(order: OrderFacts) -> bool:
@@ -610,7 +637,8 @@ class Plan:
     coupons and are in no row now (None for a file of our own lines, which lists none). `digest`: of every order with
     its target and what is missing. `examples`: rejected rows (file, sheet, row, problems), the first few. `replaced`:
     revoked coupons that are no part of `issued` any more, since they are to be asked for again. `held_back`: orders
-    that cannot succeed, by reason; `back`: their coupons, unless they are sent nonetheless.
+    that cannot succeed, by reason; `back`: their coupons, unless they are sent nonetheless. `with_others`: orders to be
+    issued whose customers have another identifier to fall back to (None: nobody falls back).
     """
 
     rows: int
@@ -633,6 +661,7 @@ class Plan:
     replaced: int = 0
     back: int = 0
     held_back: tuple[HeldBack, ...] = ()
+    with_others: int | None = None
 
     @property
     def used(self) -> int:

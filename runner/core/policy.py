@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from runner.core.model import CallState, CodeClass, Outcome, Reason, Scope
+from runner.core.model import CallState, CodeClass, Kind, Order, Outcome, Reason, Scope
 
 
 class Step(StrEnum):
@@ -18,6 +19,7 @@ class Step(StrEnum):
     DONE = "done"  # nothing is missing
     GO_ON = "go_on"  # ask for what is still missing, at once
     CLOSE_ORDER = "close_order"  # final for the row
+    FALL_BACK = "fall_back"  # the API does not know this identifier of the row, which has another
     WAIT_CUSTOMER = "wait_customer"  # later, this customer only
     PARK_SERIES = "park_series"  # later, the whole series
     DOUBT_SERIES = "doubt_series"  # final for the row, and perhaps for its series
@@ -34,6 +36,9 @@ class Verdict(NamedTuple):
     step: Step
     reason: Reason | None
 
+
+UNKNOWN_CUSTOMER = frozenset({"701", "8015"})
+"""Codes that say: nobody is known by this identifier."""
 
 TOKEN_CODES = frozenset({"401", "498", "http_401", "http_498"})
 
@@ -67,6 +72,30 @@ def judge(outcome: Outcome, *, missing: int, track: SeriesTrack) -> Verdict:
     if not outcome.coupons:
         track.saw_answer()
     return Verdict(Step.CLOSE_ORDER if missing else Step.DONE, reason)
+
+
+def fall_back(verdict: Verdict, outcome: Outcome, order: Order) -> Verdict:
+    """FALL_BACK where an order would be closed because nobody is known by its identifier, and its row has another.
+
+    `order`: after the outcome. Only where nothing of it is issued or in doubt: whatever may have come is read, later,
+    by the identifier under which it was asked for.
+    """
+    step, reason = verdict
+    if step is not Step.CLOSE_ORDER or reason is None or reason.code not in UNKNOWN_CUSTOMER:
+        return verdict
+    if order.others and outcome.state is CallState.REFUSED and not order.issued and not order.held:
+        return Verdict(Step.FALL_BACK, reason)
+    return Verdict(step, nobody_knows(reason, [*order.tried, order.kind])) if order.tried else verdict
+
+
+def nobody_knows(reason: Reason, tried: Sequence[Kind], problem: str | None = None) -> Reason:
+    """The reason to close an order whose customer was looked for by several identifiers.
+
+    `tried`: the kinds of these. `problem`: why it cannot be told who the next one leads to.
+    """
+    kinds = " nor ".join(dict.fromkeys(tried))
+    told = f"not found by {kinds}" if problem is None else f"not found by {kinds}, and {problem}"
+    return replace(reason, message=f"{reason.message} ({told})")
 
 
 class SeriesState(StrEnum):

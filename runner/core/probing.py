@@ -20,20 +20,23 @@ class Probe(NamedTuple):
     """One customer who was looked up.
 
     `exists`: None when that could not be told. `holds`: coupons of the row's series that the API shows (None: not
-    told). `known`: those of them that this ledger knows of.
+    told). `known`: those of them that this ledger knows of. `falls_back`: asked for by the identifier that is sent
+    first, and the row has another.
     """
 
     place: Place
     exists: bool | None
     holds: int | None
     known: int
+    falls_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeFound:
     """What a probe found. `asked` customers, of whom `told` could be told; the others are named by `problem`.
 
-    `unknown`: rows of those whom the API does not know. `holding`: rows of those who hold the series already, and
+    `unknown`: rows of those whom the API does not know. `falling_back`: those of whom it does not know the identifier
+    that is sent first, and who have another to fall back to. `holding`: rows of those who hold the series already, and
     not from this ledger.
     """
 
@@ -43,6 +46,7 @@ class ProbeFound:
     unknown: tuple[Place, ...]
     holding: tuple[Place, ...]
     problem: str | None
+    falling_back: tuple[Place, ...] = ()
 
 
 def spread(total: int, wanted: int = PROBED) -> list[int]:
@@ -58,7 +62,8 @@ def sum_up(probes: Sequence[Probe], problem: str | None = None) -> ProbeFound:
         asked=len(probes),
         told=sum(one.exists is not None for one in probes),
         exist=sum(one.exists is True for one in probes),
-        unknown=tuple(one.place for one in probes if one.exists is False),
+        unknown=tuple(one.place for one in probes if one.exists is False and not one.falls_back),
+        falling_back=tuple(one.place for one in probes if one.exists is False and one.falls_back),
         holding=tuple(one.place for one in probes if one.holds is not None and one.holds > one.known),
         problem=problem,
     )
@@ -74,7 +79,8 @@ def say(found: ProbeFound, files: Sequence[str]) -> list[str]:
     held = len(found.holding)
     text = f"Probe: {found.exist:,} of {who} looked up {'exists' if found.exist == 1 else 'exist'}, "
     text += f"{held:,} already {'holds' if held == 1 else 'hold'} this series, not from this ledger" if held else (
-        "none of them holds the series from elsewhere" if found.exist else "so none can get a coupon"
+        "none of them holds the series from elsewhere" if found.exist else
+        "by the identifier that is sent first" if found.falling_back else "so none can get a coupon"
     )  # fmt: skip
     sentences.append(f"{text}.")
     if not found.exist and found.told >= _FEW:
@@ -85,6 +91,11 @@ def say(found: ProbeFound, files: Sequence[str]) -> list[str]:
         )
     elif found.unknown:
         sentences.append(f"Not known to the API: {_named(found.unknown, files)}.")
+    if found.falling_back:
+        sentences.append(
+            "Not known by the identifier that is sent first, with another to fall back to:"
+            f" {_named(found.falling_back, files)}."
+        )
     if found.holding:
         sentences.append(
             f"Holding the series from elsewhere: {_named(found.holding, files)}. If another program or an earlier"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from runner.core.merging import RESENT, RESENT_REASON
 from runner.core.model import CallState, CodeClass, Scope
 from runner.core.orders import missing_of
+from runner.core.policy import UNKNOWN_CUSTOMER
 
 
 class LineStatus(StrEnum):
@@ -80,7 +81,8 @@ class OrderState(NamedTuple):
     `target`: as this run loaded it. `calls`: of this run and earlier ones, of this order and of those merged into it,
     oldest first. `closure`: this run asks no more for the order, or no run ever will. `series_state`: how the run left
     the series ("" when it never said). `twice`: it was issued under two names of one person before that was known, and
-    no other line of the run says so.
+    no other line of the run says so. `kind`, `tried`: by what its customer is named, and the kinds by which the API did
+    not know her before that. `another`: she may be, or is by now, named by another identifier than her last call was.
     """
 
     run_id: int
@@ -90,6 +92,9 @@ class OrderState(NamedTuple):
     series_state: str
     series_cause: Cause | None
     twice: bool = False
+    kind: str = ""
+    tried: Sequence[str] = ()
+    another: bool = False
 
 
 class OrderVerdict(NamedTuple):
@@ -231,7 +236,13 @@ def _cause_when_issued(facts: OrderState, issued: int, flags: tuple[str, ...]) -
         return Cause("", "; ".join(FLAG_SENTENCES.get(flag, flag) for flag in dict.fromkeys(flags)))
     if issued > target:
         return Cause("", f"the target {target:,} is below the {issued:,} already issued: nothing more was asked for")
-    return NO_CAUSE
+    return Cause("", name_fall_back(facts.kind, facts.tried)) if facts.tried and issued else NO_CAUSE
+
+
+def name_fall_back(kind: str, tried: Sequence[str]) -> str:
+    """Why an order was issued by another identifier of its row than the one that is sent first."""
+    were = "was" if len(tried) == 1 else "were"
+    return f"issued by {kind}, since the {' and the '.join(tried)} {were} not found (701)"
 
 
 def _why_missing(facts: OrderState, last: CallFacts | None) -> tuple[Cause, bool]:
@@ -249,6 +260,8 @@ def _why_missing(facts: OrderState, last: CallFacts | None) -> tuple[Cause, bool
         return NEVER_TRIED, False
     if last.held:
         return UNFINISHED, False
+    if facts.another and last.code in UNKNOWN_CUSTOMER:  # the run ended before she was asked for by it
+        return Cause(last.code or "", last.message or UNFINISHED.message), False
     # A reason of the run's (credentials, throttling) says nothing about the row, however final it is for the run.
     final = (
         last.klass == CodeClass.FINAL

@@ -109,7 +109,7 @@ class Office:
 
 
 def plans(office: Office) -> Iterator[Any]:
-    """With a list of series; refused because of an overlap; refused because no row is valid."""
+    """With a list of series; refused because of an overlap, or because no row is valid; with another identifier."""
     rows = office.desk.write("plain.csv", [mobile(11), mobile(12)], header="mobile")
     yield office.json("plan", rows, "--series-file", office.series, "--sandbox", "--campaign", "other")
     yield office.json("plan", office.list, "--sandbox", "--campaign", "other", "--overlap", "refuse", expect=3)
@@ -123,6 +123,8 @@ def plans(office: Office) -> Iterator[Any]:
         other.run("run", held, "--campaign", "held", "--yes", "--max-coupons", "1")
         office.desk.init(server)
         yield office.json("plan", office.list, "--campaign", "c", expect=1)
+        named = office.desk.write("named.csv", [f"{mobile(3)},a@example.com,7"], header="mobile,email,series_id")
+        yield office.json("plan", named, "--campaign", "d", "--identify-by", "mobile,email", "--fall-back")
 
 
 def summaries(office: Office) -> Iterator[Any]:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from runner.adapters.ledger import schema as tables
 from runner.adapters.ledger.engine_ledger import SqliteLedger
+from runner.adapters.ledger.falling_back import TOUCHED
 from runner.adapters.ledger.files import LedgerFile, transaction
 from runner.adapters.ledger.merging import surviving_person
 from runner.adapters.ledger.recovery import recover_scope
@@ -110,14 +111,24 @@ class SqliteWorld:
                 "value": sent.written,
                 "target": line.target,
                 "run_id": run,
+                "others": _others(line),
             }
             order = conn.execute(sa.insert(tables.orders).values(values)).lastrowid
         else:
             order = found.id
             closed = found.closed if found.closed in FOR_GOOD else None
-            conn.execute(
-                sa.update(tables.orders).where(orders.id == order).values(target=line.target, run_id=run, closed=closed)
-            )
+            first = line.names[0]
+            named: dict[str, object] = {
+                "kind": first.kind,
+                "value": first.written,
+                "others": _others(line),
+                "tried": None,
+            }
+            kept = sa.text(f"orders.tried IS NOT NULL AND {TOUCHED}")
+            if conn.execute(sa.select(orders.id).where(orders.id == order, kept)).first() is not None:
+                named = {"others": None}
+            known = {"target": line.target, "run_id": run, "closed": closed, **named}
+            conn.execute(sa.update(tables.orders).where(orders.id == order).values(known))
         row = conn.execute(sa.insert(tables.rows).values(run_id=run, file=0, sheet="", row=number)).lastrowid
         conn.execute(
             sa.insert(tables.lines).values(
@@ -153,7 +164,12 @@ class SqliteWorld:
                 coupons.setdefault(call, []).append(CouponFacts(position, coupon or "", state))
             return Snapshot(
                 {
-                    row[0]: OrderFacts._make(row[1:])
+                    row[0]: OrderFacts(
+                        *row[1:10],
+                        (row[10], row[11]),
+                        len(json.loads(row[12] or "[]")),
+                        tuple(json.loads(row[13] or "[]")),
+                    )
                     for row in conn.execute(
                         sa.select(
                             o.id,
@@ -166,6 +182,10 @@ class SqliteWorld:
                             o.closed,
                             o.merged_into,
                             o.run_id,
+                            o.kind,
+                            o.value,
+                            o.others,
+                            o.tried,
                         )
                     )
                 },
@@ -199,3 +219,7 @@ class SqliteWorld:
                     )
                 },
             )
+
+
+def _others(line: Line) -> str | None:
+    return json.dumps([(one.kind, one.written) for one in line.others]) if line.others else None

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from runner.adapters.ledger.audit import audit_ledger
 from runner.adapters.ledger.audit_scratch import Seen
 from runner.adapters.ledger.events import append_body, append_event
+from runner.adapters.ledger.falling_back import name_as_sent
 from runner.adapters.ledger.files import transaction
 from runner.adapters.ledger.loaded import describe_load
 from runner.adapters.ledger.merging import surviving_person
 from runner.adapters.ledger.runs import newest_head
-from runner.adapters.ledger.settling import settle
+from runner.adapters.ledger.settling import NAME_BYTES, settle
 from runner.core.auditing import Verdict
 from runner.core.keys import call_key, name_hash
 from runner.core.model import (
@@ -27,6 +28,7 @@ from runner.core.model import (
     CallState,
     CodeClass,
     Coupon,
+    FallBack,
     Identifier,
     Kind,
     Outcome,
@@ -36,7 +38,7 @@ from runner.core.model import (
     Source,
 )
 from tests.adapters.ledger_world import NOW, SqliteWorld
-from tests.adapters.test_ledger_agreement import name, steps
+from tests.adapters.test_ledger_agreement import address, name, steps
 from tests.fakes.memory_ledger import Line
 
 REASON = Reason(code="709", message="not eligible", klass=CodeClass.FINAL, scope=Scope.ROW)
@@ -56,11 +58,30 @@ class History:
         unique: dict[tuple[int, int], int] = {}
         for person, series, target in lines:
             unique[self._owner(person), series] = target
-        entries = [Line((name(person),), series, target) for (person, series), target in unique.items()]
+        entries = [
+            Line((name(person), address(person)), series, target, fall_back=True)
+            for (person, series), target in unique.items()
+        ]
+        before = self.world.snapshot().orders
         self.world.load(self.run, entries)
+        self._tell_names(entries)
+        after = self.world.snapshot().orders
+        set_back = [order for order, facts in before.items() if facts.tried and not after[order].tried]
+        with closing(self.world.file.connect()) as conn, transaction(conn):
+            for order in set_back:
+                kind, value = after[order].sent
+                digest = name_as_sent(self.world.file.key, kind, value or "")[:NAME_BYTES].hex()
+                append_event(conn, self.run, {"named_by": [[order, kind, digest, []]]}, at=NOW)
         with closing(self.world.file.connect()) as conn, transaction(conn):
             told = {"load": describe_load(conn.exec_driver_sql, self.run), "state": "running"}
             append_event(conn, self.run, told, at=NOW)
+
+    def _tell_names(self, entries: list[Line]) -> None:
+        with closing(self.world.file.connect()) as conn, transaction(conn):
+            for one in {name for line in entries for name in line.names}:
+                digest = name_hash(self.world.file.key, one.kind, one.value)
+                owner = conn.exec_driver_sql("SELECT person_id FROM identity WHERE hash = ?", (digest,)).scalar_one()
+                append_event(conn, self.run, {"names": [[1, owner, digest[:NAME_BYTES].hex()]]}, at=NOW)
 
     def _owner(self, number: int) -> int:
         """The least of the persons' numbers who turned out to be one with this one."""
@@ -87,6 +108,11 @@ class History:
             await self.world.ledger.begin(start)
         elif step[0] == "close":
             self.world.ledger.close_order(self.run, 1 + step[1] % len(snapshot.orders), REASON)
+        elif step[0] == "fall back":
+            order = 1 + step[1] % len(snapshot.orders)
+            names = (Identifier(Kind.CUSTOMER_ID, step[2], step[2]),) if step[2] else ()
+            facts = snapshot.orders[order]
+            await self.world.ledger.fall_back(FallBack(order, facts.person, self.run, facts.calls, 0, names))
         elif step[0] == "takeover":
             await self.world.ledger.flush()
             self.world.recover()
@@ -134,7 +160,7 @@ class History:
 def test_after_any_history_every_check_holds(
     first: list[tuple[Any, ...]], reads: list[tuple[int, int]], last: list[tuple[Any, ...]]
 ) -> None:
-    """Loads, begins, answers of every kind, reads, merges, closings and dead processes: nothing is WRONG."""
+    """Loads, begins, all kinds of answers, reads, merges, fall backs, closings, dead processes: nothing is WRONG."""
     taken = [*first, *last]
     for place, which in reads:
         taken.insert(place, ("read", which))

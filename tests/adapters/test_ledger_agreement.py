@@ -16,6 +16,7 @@ from runner.core.model import (
     CodeClass,
     Coupon,
     CustomerFacts,
+    FallBack,
     Identifier,
     Kind,
     Outcome,
@@ -50,6 +51,7 @@ steps = st.lists(
         st.tuples(st.just("settle"), small, outcomes),
         st.tuples(st.just("settle"), small, outcomes),
         st.tuples(st.just("close"), small),
+        st.tuples(st.just("fall back"), small, st.sampled_from(["", "", "1001", "1002"])),
         st.tuples(st.just("takeover")),
     ),
     max_size=25,
@@ -58,6 +60,10 @@ steps = st.lists(
 
 def name(number: int) -> Identifier:
     return Identifier(Kind.MOBILE, f"91900000000{number}", f"91900000000{number}")
+
+
+def address(number: int) -> Identifier:
+    return Identifier(Kind.EMAIL, f"person{number}@example.com", f"Person{number}@example.com")
 
 
 def root(snapshot: Snapshot, order: int) -> int:
@@ -84,7 +90,12 @@ class Pair:
         self.load([(n, 1, 2) for n in range(6)])
 
     def load(self, lines: list[tuple[int, int, int]]) -> None:
-        entries = [Line((name(person),), series, target) for person, series, target in lines]
+        entries = [
+            Line((name(person), address(person)), series, target, fall_back=True)
+            if person % 2
+            else Line((name(person),), series, target)
+            for person, series, target in lines
+        ]
         assert self.sqlite.load(self.run, entries) == self.memory.load(self.run, entries)
 
     async def both(self, step: tuple[Any, ...]) -> None:
@@ -101,6 +112,13 @@ class Pair:
             order = 1 + step[1] % len(now.orders)
             self.sqlite.ledger.close_order(self.run, order, REASON)
             self.memory.close_order(self.run, order, REASON)
+        elif step[0] == "fall back":
+            order = 1 + step[1] % len(now.orders)
+            names = (Identifier(Kind.CUSTOMER_ID, step[2], step[2]),) if step[2] else ()
+            facts = now.orders[order]
+            item = FallBack(order, facts.person, self.run, facts.calls, 0, names)
+            one, other = await self.sqlite.ledger.fall_back(item), await self.memory.fall_back(item)
+            assert one._replace(key="") == other._replace(key="")
         elif step[0] == "takeover":
             await self.sqlite.ledger.flush()
             assert self.sqlite.recover() == self.memory.recover()
@@ -128,7 +146,7 @@ class Pair:
 @settings(max_examples=60, deadline=None)
 @given(steps)
 def test_the_ledger_and_the_fake_agree_on_every_history(history: list[tuple[Any, ...]]) -> None:
-    """Loads, begins, settlements, closings, takeovers: the same orders, calls, coupons, closures and notes."""
+    """Loads, begins, settlements, closings, fall backs, takeovers: equal orders, calls, coupons, closures and notes."""
 
     async def play(folder: Path) -> None:
         pair = Pair(folder)

@@ -15,8 +15,10 @@ from runner.core.model import (
     CodeClass,
     Coupon,
     CustomerFacts,
+    FallBack,
     Identifier,
     Kind,
+    Order,
     Outcome,
     Reason,
     Scope,
@@ -540,3 +542,122 @@ async def test_a_cancelled_begin_holds_nothing(world: World) -> None:
     await world.ledger.flush()
     await world.ledger.flush()
     assert world.counters(order) == (0, 0)
+
+
+EMAIL = Identifier(Kind.EMAIL, "ann@example.com", "Ann@Example.com")
+ID = Identifier(Kind.EXTERNAL_ID, "0042", "0042")
+NOBODY_KNOWN = Outcome(
+    state=CallState.REFUSED,
+    status=200,
+    reason=Reason(code="701", message="not found", klass=CodeClass.FINAL, scope=Scope.ROW),
+    codes=("701",),
+)
+
+
+def row_of_three(number: int = 1, target: int = 2) -> Line:
+    """A row whose customer may be named by mobile, e-mail or id."""
+    return Line((mobile(number), EMAIL, ID), SERIES, target, fall_back=True)
+
+
+async def fall_back(world: World, order_id: int, *, skipped: int = 0, names: tuple[Identifier, ...] = ()) -> Order:
+    facts = world.snapshot().orders[order_id]
+    return await world.ledger.fall_back(FallBack(order_id, facts.person, RUN, facts.calls, skipped, names))
+
+
+async def test_an_order_falls_back_to_the_next_identifier_as_it_was_written(world: World) -> None:
+    """Durable when it returns: key and number go on, the kind that failed is noted, what is left may follow."""
+    (order,) = world.load(RUN, [row_of_three()])
+    before = await world.ledger.order(order)
+    await world.settle(await world.begin(order, 2), NOBODY_KNOWN)
+    named = await fall_back(world, order)
+    assert (named.kind, named.value, named.tried) == (Kind.EMAIL, "Ann@Example.com", (Kind.MOBILE,))
+    assert (named.key, named.calls, named.others) == (before.key, 1, ((Kind.EXTERNAL_ID, "0042"),))
+    assert world.snapshot().orders[order].sent == ("email", "Ann@Example.com")
+    await world.settle(await world.begin(order, 2), issued("1", "2"))
+    assert world.counters(order) == (2, 0)
+
+
+async def test_identifiers_that_lead_to_nobody_are_passed_over(world: World) -> None:
+    """They are noted as tried, and there is no way back to them in this run."""
+    (order,) = world.load(RUN, [row_of_three()])
+    named = await fall_back(world, order, skipped=1)
+    assert (named.kind, named.value, named.others) == (Kind.EXTERNAL_ID, "0042", ())
+    assert named.tried == (Kind.MOBILE, Kind.EMAIL)
+    assert await fall_back(world, order) == named
+
+
+@pytest.mark.parametrize("outcome", [issued("1"), in_doubt(2), None], ids=["issued", "in doubt", "under way"])
+async def test_an_order_of_which_something_came_keeps_its_identifier(world: World, outcome: Outcome | None) -> None:
+    """Coupons, a doubt, or a call without an answer: each is read by the identifier under which it was sent."""
+    (order,) = world.load(RUN, [row_of_three(target=3)])
+    start = await world.begin(order, 2)
+    if outcome is not None:
+        await world.settle(start, outcome)
+    assert (await fall_back(world, order)).kind is Kind.MOBILE
+    assert world.snapshot().orders[order].sent == ("mobile", mobile(1).written)
+
+
+async def test_an_order_that_had_another_call_meanwhile_keeps_its_identifier(world: World) -> None:
+    """Whoever asks for it knew the order as it was before."""
+    (order,) = world.load(RUN, [row_of_three()])
+    early = world.snapshot().orders[order]
+    await world.settle(await world.begin(order), NOBODY_KNOWN)
+    same = await world.ledger.fall_back(FallBack(order, early.person, RUN, early.calls, 0, ()))
+    assert same.kind is Kind.MOBILE
+
+
+async def test_a_closed_order_keeps_its_identifier(world: World) -> None:
+    """Nothing more is asked for it."""
+    (order,) = world.load(RUN, [row_of_three()])
+    world.ledger.close_order(RUN, order, NOT_ELIGIBLE)
+    assert (await fall_back(world, order)).kind is Kind.MOBILE
+
+
+async def test_an_order_without_another_identifier_keeps_its_own(world: World) -> None:
+    """A row with one identifier, or a run without the option."""
+    lone, without = world.load(RUN, [line(1), Line((mobile(2), EMAIL), SERIES, 1)])
+    assert (await fall_back(world, lone)).kind is Kind.MOBILE
+    assert (await fall_back(world, without)).kind is Kind.MOBILE
+
+
+async def test_a_look_up_leads_to_the_order_that_she_has_already(world: World) -> None:
+    """Who she is was found out in time: the older order survives with its coupons, and nothing is missing."""
+    first, second = world.load(RUN, [line(9, target=2), row_of_three(1)])
+    await world.settle(await world.begin(first, 2), issued("1", "2", customer="77"))
+    await world.settle(await world.begin(second, 2), NOBODY_KNOWN)
+    fresh = await fall_back(world, second, names=(Identifier(Kind.CUSTOMER_ID, "77", "77"),))
+    assert (fresh.id, fresh.issued, fresh.target) == (first, 2, 2)
+    assert world.snapshot().orders[second].merged_into == first
+    assert await world.ledger.open_series(RUN) == {}
+
+
+async def test_a_fall_back_sees_what_was_queued_before_it(world: World) -> None:
+    """In one batch with the settlement that forbids it, it comes second."""
+    (order,) = world.load(RUN, [row_of_three(target=3)])
+    start = await world.begin(order, 2)
+    facts = world.snapshot().orders[order]
+    with world.together():
+        world.queue(start, in_doubt(1))
+        asked = asyncio.ensure_future(world.ledger.fall_back(FallBack(order, facts.person, RUN, facts.calls, 0, ())))
+        await asyncio.sleep(0)
+    assert (await asked).kind is Kind.MOBILE
+
+
+async def test_settlements_and_begins_of_other_orders_share_the_batch_of_a_fall_back(world: World) -> None:
+    """Whatever comes together is applied together, each to its own order."""
+    orders = world.load(RUN, [row_of_three(1), *(line(n) for n in range(2, 6))])
+    await world.settle(await world.begin(orders[0], 2), NOBODY_KNOWN)
+    facts = world.snapshot().orders[orders[0]]
+    starts = [await world.begin(order) for order in orders[1:3]]
+    later = [await world.start(order) for order in orders[3:]]
+    with world.together():
+        for number, start in enumerate(starts):
+            world.queue(start, issued(str(number + 10)))
+        asked = asyncio.ensure_future(
+            world.ledger.fall_back(FallBack(orders[0], facts.person, RUN, facts.calls, 0, ()))
+        )
+        begun = [asyncio.ensure_future(world.ledger.begin(start)) for start in later]
+        await asyncio.sleep(0)
+    assert (await asked).kind is Kind.EMAIL
+    assert await asyncio.gather(*begun) == [True, True]
+    assert [world.counters(order) for order in orders] == [(0, 0), (1, 0), (1, 0), (0, 1), (0, 1)]

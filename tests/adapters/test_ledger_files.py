@@ -189,6 +189,8 @@ DROP TABLE lost_heads;
 DROP TABLE recovered;
 DROP TABLE control;
 ALTER TABLE persons DROP COLUMN forgotten;
+ALTER TABLE orders DROP COLUMN others;
+ALTER TABLE orders DROP COLUMN tried;
 PRAGMA user_version = 1;
 """
 """What turns a ledger of today into one of version 1: every table, column and index that came later goes."""
@@ -273,12 +275,20 @@ def test_a_ledger_too_old_to_migrate_is_refused(older: LedgerFile, keys: Path, m
         LedgerFile.open(older.path, key_folder=keys)
 
 
-def test_the_first_schema_becomes_todays(path: Path, keys: Path) -> None:
+SECOND_SCHEMA_LACKS = """
+ALTER TABLE orders DROP COLUMN others;
+ALTER TABLE orders DROP COLUMN tried;
+PRAGMA user_version = 2;
+"""
+
+
+@pytest.mark.parametrize("lacks", [FIRST_SCHEMA_LACKS, SECOND_SCHEMA_LACKS], ids=["first", "second"])
+def test_an_older_schema_becomes_todays(path: Path, keys: Path, lacks: str) -> None:
     """Every table and column that a new ledger has is there after the migration of an old one."""
     new = LedgerFile.create(path.with_name("new.db"), key_folder=keys)
     old = LedgerFile.create(path, key_folder=keys)
     with closing(sqlite3.connect(old.path)) as conn:
-        conn.executescript(FIRST_SCHEMA_LACKS)
+        conn.executescript(lacks)
     opened = LedgerFile.open(path, key_folder=keys)
     with closing(new.connect()) as one, closing(opened.connect()) as other:
         wanted, found = sa.inspect(one), sa.inspect(other)

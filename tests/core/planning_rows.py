@@ -70,9 +70,17 @@ def decided(
     duplicates: Duplicates = Duplicates.AGREE,
     overlap: Overlap = Overlap.ASK,
     identify_by: Sequence[Kind] = IDENTIFY_BY,
+    fall_back: bool = False,
 ) -> Decisions:
     """`decide` with what most tests do not care about."""
-    return decide(rows, ledger or known(), identify_by=identify_by, duplicates=duplicates, overlap=overlap)
+    return decide(
+        rows,
+        ledger or known(),
+        identify_by=identify_by,
+        duplicates=duplicates,
+        overlap=overlap,
+        fall_back=fall_back,
+    )
 
 
 def reasons(decisions: Decisions, seq: int) -> str:

@@ -90,6 +90,17 @@ def test_merges_lead_to_the_last_survivor_in_one_step() -> None:
     assert replay.closings == [(1, 1, "709")]
 
 
+def test_what_an_order_is_named_by_is_told_page_by_page() -> None:
+    """The kind, the beginning of the name's digest, and what was tried; an empty list when the first stands again."""
+    replay = replayed({"named_by": [[1, "email", "aa", ["mobile"]]]}, {"named_by": [[1, "mobile", "bb", []]]})
+    assert [(one.kind, one.digest, one.tried) for one in replay.named] == [
+        ("email", "aa", '["mobile"]'),
+        ("mobile", "bb", "[]"),
+    ]
+    replay.let_go()
+    assert replay.named == []
+
+
 def test_whoever_was_forgotten_under_one_name_is_forgotten_under_all() -> None:
     """As the merge tells it; of an older version's merge the older name takes over from the younger one."""
     old = replayed({"forget": {"persons": [3], "orders": []}}, {"merge": [[2, 3, []]]}, {"merge": [[1, 2, []]]})

@@ -260,7 +260,11 @@ def test_a_share_of_errors_counts_once_fifty_answers_came():
 
 
 @pytest.mark.parametrize(
-    "step", [Step.WAIT_CUSTOMER, Step.PARK_SERIES, Step.SLOW_DOWN, Step.PAUSE_RUN, Step.RENEW_TOKEN, Step.STOP_RUN]
+    "step",
+    [
+        *(Step.WAIT_CUSTOMER, Step.PARK_SERIES, Step.SLOW_DOWN, Step.PAUSE_RUN, Step.RENEW_TOKEN, Step.STOP_RUN),
+        Step.FALL_BACK,
+    ],
 )
 def test_who_has_to_wait_is_neither_an_error_nor_an_answer(step):
     """Else an empty queue would stop the run, or hide the errors."""

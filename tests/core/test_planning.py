@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.core.model import Kind
-from runner.core.planning import Duplicates, LineRole, Overlap
+from runner.core.planning import Duplicates, LineRole, Name, Overlap
 from tests.core.planning_rows import (
     OTHER_SERIES,
     SERIES,
@@ -206,6 +206,52 @@ def test_what_is_sent_is_of_the_kind_that_names_the_person():
     """A row that lacks the mobile is sent by the mobile that another of her rows has."""
     found = decided(staged(1, "e1"), staged(2, "m1 e1"))
     assert (found.orders[0].kind, found.orders[0].value) == (Kind.MOBILE, "m1")
+
+
+# ── another identifier ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_order_may_fall_back_to_the_kinds_after_the_one_that_is_sent():
+    """In the order of identify_by, whatever the row's; without the option to none."""
+    row = staged(1, "x1 e1 m1")
+    assert decided(row, fall_back=True).orders[0].others == ((Kind.EMAIL, "e1"), (Kind.EXTERNAL_ID, "x1"))
+    assert decided(row, fall_back=True, identify_by=(Kind.MOBILE, Kind.EXTERNAL_ID)).orders[0].others == (
+        (Kind.EXTERNAL_ID, "x1"),
+    )
+    assert decided(staged(1, "e1 x1"), fall_back=True).orders[0].others == ((Kind.EXTERNAL_ID, "x1"),)
+    assert decided(row).orders[0].others == ()
+
+
+def test_an_address_is_fallen_back_to_as_it_was_written():
+    """It compares in lower case, and is sent as it stands in the cell."""
+    row = staged(1, "m1 e1")
+    row = row._replace(names=(row.names[0], row.names[1]._replace(written="E1")))
+    assert decided(row, fall_back=True).orders[0].others == ((Kind.EMAIL, "E1"),)
+
+
+def test_a_customer_may_be_named_by_what_another_of_her_rows_says():
+    """Rows of one person are one order; each series has the same identifiers."""
+    found = decided(staged(1, "m1"), staged(2, "m1 e1", series=(SERIES, OTHER_SERIES)), fall_back=True)
+    assert [one.others for one in found.orders] == [((Kind.EMAIL, "e1"),)] * 2
+
+
+def test_identifiers_of_rejected_rows_are_never_fallen_back_to():
+    """Two rows that share a mobile and differ in the e-mail are nobody's; nor is what a customer id stands for sent."""
+    found = decided(staged(1, "m1 e1"), staged(2, "m1 e2"), staged(3, "m3 e3"), fall_back=True)
+    assert set(found.rejected) == {1, 2}
+    assert [one.others for one in found.orders] == [((Kind.EMAIL, "e3"),)]
+    row = staged(1, "m1 e1")
+    row = row._replace(names=(*row.names, Name(Kind.CUSTOMER_ID, "77", b"77", None)))
+    assert decided(row, fall_back=True).orders[0].others == ((Kind.EMAIL, "e1"),)
+
+
+def test_of_several_values_of_a_kind_none_is_fallen_back_to():
+    """The ledger knows both addresses as hers: which one to send would be a guess."""
+    people = {"m1": 1, "e1": 1, "e2": 1}
+    rows = [staged(1, "m1 e1", people=people), staged(2, "m1 e2", people=people)]
+    for some in (rows, rows[::-1]):
+        for one in decided(*some, fall_back=True).orders:
+            assert one.others == ()
 
 
 # ── duplicates ───────────────────────────────────────────────────────────────────────────────────────────────────────

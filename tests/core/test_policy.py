@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.core.codes import CodeTable
-from runner.core.model import CallState, CodeClass, Coupon, Outcome, Reason, Scope
-from runner.core.policy import SeriesState, SeriesTrack, Step, judge
+from runner.core.model import CallState, CodeClass, Coupon, Kind, Order, Outcome, Reason, Scope
+from runner.core.policy import SeriesState, SeriesTrack, Step, Verdict, fall_back, judge, nobody_knows
 
 _TABLE = CodeTable.default()
 
@@ -142,3 +144,51 @@ def test_a_late_answer_does_not_open_a_series_that_is_parked_or_over(state: Seri
     judge(refused("714"), missing=1, track=track)
     assert track.state is state
     assert not track.may_start()
+
+
+# ── another identifier ───────────────────────────────────────────────────────────────────────────────────────────────
+
+EMAIL = ((Kind.EMAIL, "ann@example.com"),)
+
+
+def an_order(*, issued: int = 0, held: int = 0, others: tuple[tuple[Kind, str], ...] = EMAIL) -> Order:
+    return Order(1, "key", 7, 1, Kind.MOBILE, "919000000001", 3, issued, held, 1, others=others)
+
+
+@pytest.mark.parametrize("code", ["701", "8015"])
+def test_a_customer_who_is_not_known_is_named_by_the_next_identifier(code: str) -> None:
+    """Instead of closing her order, while nothing of it is issued or in doubt."""
+    verdict = Verdict(Step.CLOSE_ORDER, reason(code))
+    assert fall_back(verdict, refused(code), an_order()).step is Step.FALL_BACK
+    assert fall_back(verdict, refused(code), an_order(others=())) == verdict
+
+
+@given(issued_before=st.integers(0, 2), held=st.integers(0, 2), code=st.sampled_from(["701", "8015", "709", "5002"]))
+def test_an_order_with_coupons_or_a_doubt_is_never_named_otherwise(issued_before: int, held: int, code: str) -> None:
+    """And only these two codes say that nobody is known."""
+    verdict = Verdict(Step.CLOSE_ORDER, reason(code))
+    step = fall_back(verdict, refused(code), an_order(issued=issued_before, held=held)).step
+    assert (step is Step.FALL_BACK) == (code in ("701", "8015") and not issued_before and not held)
+
+
+@given(step=st.sampled_from([one for one in Step if one is not Step.CLOSE_ORDER]), code=st.sampled_from(["701", "707"]))
+def test_whatever_else_follows_stays_as_it_is(step: Step, code: str) -> None:
+    """A series that closes, a pause, a stop: none of it is about an identifier."""
+    verdict = Verdict(step, reason(code))
+    assert fall_back(verdict, refused(code), an_order()) == verdict
+
+
+def test_a_doubt_or_coupons_beside_a_701_are_no_proof_that_she_is_not_known() -> None:
+    """Whatever the answer says of the customer, its call may have issued."""
+    verdict = Verdict(Step.CLOSE_ORDER, reason("701"))
+    for outcome in (issued(1, "701"), issued(0, "701", held=1)):
+        assert fall_back(verdict, outcome, an_order()) == verdict
+
+
+def test_the_reason_names_every_kind_that_was_tried_once() -> None:
+    """In their order; a problem with the next one is told with it."""
+    known = reason("701")
+    told = nobody_knows(known, [Kind.MOBILE, Kind.EMAIL, Kind.MOBILE])
+    assert told.message == f"{known.message} (not found by mobile nor email)"
+    assert told.code == "701"
+    assert nobody_knows(known, [Kind.MOBILE], "no access").message.endswith("(not found by mobile, and no access)")

@@ -24,8 +24,10 @@ def test_a_long_list_is_looked_up_from_its_first_to_its_last_order_in_even_steps
     assert max(steps) - min(steps) <= 1
 
 
-def probe(row: int, exists: bool | None = True, holds: int | None = 0, known: int = 0) -> Probe:
-    return Probe(Place(0, "", row), exists, holds, known)
+def probe(
+    row: int, exists: bool | None = True, holds: int | None = 0, known: int = 0, *, falls_back: bool = False
+) -> Probe:
+    return Probe(Place(0, "", row), exists, holds, known, falls_back)
 
 
 def said(*probes: Probe, problem: str | None = None) -> str:
@@ -69,3 +71,13 @@ def test_with_several_files_a_row_names_its_file_and_not_everyone_is_named():
     text = " ".join(say(sum_up([*probes, probe(99)]), ["a.csv", "b.xlsx"]))
     assert "row 2 of sheet May of b.xlsx" in text
     assert "and 3 more" in text
+
+
+def test_whoever_has_another_identifier_is_not_said_to_be_unknown():
+    """Only the first identifier was looked up; whoever has no other is told apart."""
+    text = said(probe(2), probe(3, False, None, falls_back=True), probe(4, False, None))
+    assert "Not known to the API: row 4." in text
+    assert "Not known by the identifier that is sent first, with another to fall back to: row 3." in text
+    none = said(probe(3, False, None, falls_back=True), probe(4, False, None))
+    assert "so none can get a coupon" not in none
+    assert "by the identifier that is sent first" in none

@@ -316,3 +316,21 @@ def test_more_coupons_than_asked_for_are_flagged_and_need_a_person() -> None:
     assert found.flags == {"more_than_asked": 1}
     assert exit_codes(found) == (1,)
     assert "more coupons than were asked for" in judged.cause.message
+
+
+def test_a_line_that_was_issued_by_another_identifier_says_so() -> None:
+    """Only when something was issued; a reason why something is missing comes first."""
+    told = {"kind": "email", "tried": ["mobile"]}
+    assert order(2, call(2), **told).cause.message == ("issued by email, since the mobile was not found (701)")
+    both = {"kind": "externalId", "tried": ["mobile", "email"]}
+    assert "the mobile and the email were not found" in order(2, call(2), **both).cause.message
+    assert order(2, call(**REFUSED), **told).cause.message == "limit reached"
+
+
+def test_a_customer_who_was_not_asked_for_by_her_other_identifier_yet_may_be_sent_again() -> None:
+    """The run ended between the 701 and the next call; once the order is closed, it is final as ever."""
+    unknown: Facts = {**REFUSED, "code": "701", "message": "not found"}
+    assert word(2, call(**unknown), another=True) == ("not_sent", "701", True)
+    assert word(2, call(**unknown)) == ("failed", "701", False)
+    assert word(2, call(**unknown), another=True, closure=Cause("701", "not found by any")) == ("failed", "701", False)
+    assert word(2, call(**REFUSED), another=True) == ("failed", "677", False)

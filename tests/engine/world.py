@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,6 +113,7 @@ class World:
         oauth: bool = False,
         rate: Rate | None = None,
         same_person: Mapping[tuple[str, str], str] | None = None,
+        unknown: Collection[tuple[str, str]] = (),
         names_of: Callable[[CustomerFacts], tuple[Identifier, ...]] = lambda _: (),
         **options: Any,
     ) -> None:
@@ -120,7 +121,7 @@ class World:
         self.ledger = WatchedLedger()
         self.progress = Watching()
         self.api = ScriptedApi(
-            clock, answer, seconds=seconds, oauth=oauth, same_person=same_person, on_post=self._count
+            clock, answer, seconds=seconds, oauth=oauth, same_person=same_person, on_post=self._count, unknown=unknown
         )
         self.pace = Pace(rate, clock)
         self.names_of = names_of
@@ -148,6 +149,7 @@ class World:
             pace=self.pace,
             codes=CodeTable.default(),
             names_of=self.names_of,
+            look_up=self.api.look_up,
             settle=self.settle,
             hold=self.hold,
             options=EngineOptions(
@@ -221,7 +223,7 @@ class World:
         """
         assert self.api.breaches == []
         for order in self.ledger.orders.values():
-            truth = len(self.api.truth.get((f"{order.sent.kind.value}:{order.sent.written}", order.series), ()))
+            truth = self.api.held(order.sent.kind.value, order.sent.written, order.series)
             assert order.issued <= truth <= order.issued + order.held
 
 

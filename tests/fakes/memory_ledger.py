@@ -15,17 +15,26 @@ from typing import NamedTuple
 
 from runner.core import merging
 from runner.core.merging import CouponState, Half, Seen
-from runner.core.model import CallStart, CallState, Identifier, Order, Reason, Settlement
+from runner.core.model import CallStart, CallState, FallBack, Identifier, Kind, Order, Reason, Settlement
 from runner.core.orders import ALLOWED
 from runner.errors import LedgerFailed
 
 
 class Line(NamedTuple):
-    """One line of a file: who (the first identifier is the one sent), which series, and the order's target."""
+    """One line of a file: who (the first identifier is the one sent), which series, and the order's target.
+
+    `fall_back`: the other identifiers may name her too.
+    """
 
     names: tuple[Identifier, ...]
     series: int
     target: int
+    fall_back: bool = False
+
+    @property
+    def others(self) -> tuple[Identifier, ...]:
+        """By which else she may be named."""
+        return self.names[1:] if self.fall_back else ()
 
 
 class CouponFacts(NamedTuple):
@@ -37,7 +46,7 @@ class CouponFacts(NamedTuple):
 
 
 class OrderFacts(NamedTuple):
-    """An order as the ledger holds it."""
+    """An order as the ledger holds it. `sent`: kind and value; `others`: how many more may name her."""
 
     person: int
     series: int
@@ -48,6 +57,9 @@ class OrderFacts(NamedTuple):
     closed: str | None
     merged_into: int | None
     run: int
+    sent: tuple[str, str | None]
+    others: int
+    tried: tuple[str, ...]
 
 
 class CallFacts(NamedTuple):
@@ -88,6 +100,8 @@ class _Order:
     calls: int = 0
     closed: str | None = None
     merged_into: int | None = None
+    others: tuple[Identifier, ...] = ()
+    tried: tuple[Kind, ...] = ()
     rows: dict[int, int] = field(default_factory=dict)
 
 
@@ -137,11 +151,15 @@ class MemoryLedger:
             if found:
                 order = self.orders[found[0]]
                 order.target, order.run = line.target, run
+                kept = bool(order.tried) and self._touched(found[0])
+                if not kept:
+                    order.sent, order.tried = line.names[0], ()
+                order.others = () if kept else line.others
                 if order.closed not in merging.FOR_GOOD:
                     order.closed = None
             else:
                 key = f"{len(self.orders) + 1:024x}"
-                order = _Order(scope, key, line.series, person, line.names[0], line.target, run)
+                order = _Order(scope, key, line.series, person, line.names[0], line.target, run, others=line.others)
                 found = [len(self.orders) + 1]
                 self.orders[found[0]] = order
             self._rows += 1
@@ -173,7 +191,10 @@ class MemoryLedger:
         """What is durable."""
         return Snapshot(
             {
-                i: OrderFacts(o.person, o.series, o.target, o.issued, o.held, o.calls, o.closed, o.merged_into, o.run)
+                i: OrderFacts(
+                    *(o.person, o.series, o.target, o.issued, o.held, o.calls, o.closed, o.merged_into, o.run),
+                    *((o.sent.kind, o.sent.written), len(o.others), o.tried),
+                )
                 for i, o in self.orders.items()
             },
             {
@@ -222,6 +243,18 @@ class MemoryLedger:
         order.held += start.quantity
         order.calls = start.number
         return True
+
+    async def fall_back(self, item: FallBack) -> Order:
+        await self.flush()
+        self._learn(item)
+        order = self.orders[item.order_id]
+        at_rest = not (order.closed or order.merged_into or self._touched(item.order_id))
+        if at_rest and order.calls == item.calls and order.others:
+            skipped = [one.kind for one in order.others[: item.skipped]]
+            order.tried = (*order.tried, order.sent.kind, *skipped)
+            order.sent, *others = order.others[item.skipped :]
+            order.others = tuple(others)
+        return self._order(self._root(item.order_id))
 
     def settle(self, settlement: Settlement) -> None:
         self._check()
@@ -278,7 +311,14 @@ class MemoryLedger:
             o.held,
             o.calls,
             bool(o.closed),
+            tuple((one.kind, one.written) for one in o.others),
+            o.tried,
         )
+
+    def _touched(self, i: int) -> bool:
+        """Something came of an order, or may have."""
+        order = self.orders[i]
+        return bool(order.issued + order.held) or any(c.known + c.held for c in self.calls.values() if c.order == i)
 
     def _settle_all(self) -> None:
         queued, self._volatile = self._volatile, []
@@ -358,7 +398,7 @@ class MemoryLedger:
             self._identity.setdefault((name.kind, name.value), person)
         return merging.root_of(person, self._merged)
 
-    def _learn(self, settlement: Settlement) -> None:
+    def _learn(self, settlement: Settlement | FallBack) -> None:
         names = [(name.kind, name.value) for name in settlement.names]
         for kind, value in names:
             known = merging.root_of(self._identity.setdefault((kind, value), settlement.person), self._merged)

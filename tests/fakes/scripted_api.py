@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
+from runner.core.lookups import NOBODY, LookUp
 from runner.core.model import Exchange
 from runner.ports import Clock
 
@@ -89,6 +90,7 @@ class ScriptedApi:
         seconds: how long a call takes, or a function of the call that says so.
         same_person: identifiers, as (kind, value), that are one customer, by her name.
         on_post: called when a call arrives, before anything is carried out: the place to assert that it is durable.
+        unknown: identifiers, as (kind, value), by which nobody is known: 701, and 8015 for a look-up. May be changed.
         oauth: whether there is a token that can be renewed; `refuse_credentials` makes renewing fail.
     """
 
@@ -100,6 +102,7 @@ class ScriptedApi:
         seconds: float | Callable[[Posted], float] = 0.05,
         same_person: Mapping[tuple[str, str], str] | None = None,
         on_post: Callable[[Posted], None] | None = None,
+        unknown: Collection[tuple[str, str]] = (),
         oauth: bool = False,
     ) -> None:
         self._clock = clock
@@ -108,6 +111,10 @@ class ScriptedApi:
         self._seconds = seconds
         self._same_person = dict(same_person or {})
         self._on_post = on_post
+        self.unknown = set(unknown)
+        self.look_ups: list[tuple[str, str]] = []
+        self.look_up_problem: str | None = None
+        """Why no look-up can be answered."""
         self._token = 1 if oauth else None
         self._in_flight: set[str] = set()
         self._customer_ids: dict[str, int] = {}
@@ -141,6 +148,9 @@ class ScriptedApi:
             key=call_key, series=series, count=count, customer=customer, fault=Fault.NONE, began=self._clock.now()
         )
         post.fault = self._choose(post) if self._choose is not None else next(self._script, Fault.NONE)
+        if (kind, value) in self.unknown and post.fault in CARRIED_OUT:
+            hidden = post.fault in (Fault.COMMIT_THEN_LOST, Fault.COMMIT_THEN_TIMEOUT, Fault.CUT_BODY)
+            post.fault = Fault.LOST_BEFORE_COMMIT if hidden else Fault.ROW_REFUSED
         self._note_breaches(post)
         self.posts.append(post)
         if self._on_post is not None:
@@ -169,6 +179,18 @@ class ScriptedApi:
         await self._clock.sleep(0.01)
         return _json(200, {"entity": [{"id": number} for number in series], "warnings": []}, 0.01)
 
+    async def look_up(self, kind: str, value: str) -> LookUp:
+        """Who a customer is, as the engine asks before it names her by another identifier."""
+        self.look_ups.append((kind, value))
+        await self._clock.sleep(0.01)
+        if self.look_up_problem is not None:
+            return LookUp(None, self.look_up_problem)
+        return (
+            NOBODY
+            if (kind, value) in self.unknown
+            else LookUp(str(self._customer_id(self._customer(kind, value))), None)
+        )
+
     async def refresh_credentials(self, *, seen: str | None) -> bool:
         if self._token is None or self.refuse_credentials:
             return False
@@ -183,6 +205,13 @@ class ScriptedApi:
 
     def _customer(self, kind: str, value: str) -> str:
         return self._same_person.get((kind, value), f"{kind}:{value}")
+
+    def _customer_id(self, customer: str) -> int:
+        return self._customer_ids.setdefault(customer, 7_000_000 + len(self._customer_ids))
+
+    def name_of(self, kind: str, value: str) -> str:
+        """By which name the truth has a customer."""
+        return self._customer(kind, value)
 
     def _note_breaches(self, post: Posted) -> None:
         self._seen[post.key] += 1
@@ -241,7 +270,7 @@ class ScriptedApi:
         if short and post.fault is Fault.PARTIAL_TWIN:
             warnings.append({"status": False, "code": 702, "message": "Coupons are not available"})
         explained = short if post.fault is not Fault.PARTIAL_SILENT else 0
-        customer_id = self._customer_ids.setdefault(post.customer, 7_000_000 + len(self._customer_ids))
+        customer_id = self._customer_id(post.customer)
         names = [{"type": kind, "value": value}]
         return {
             "coupons": [{"code": f"C{coupon}", "couponId": int(coupon)} for coupon in post.coupon_ids],

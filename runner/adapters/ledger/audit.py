@@ -414,6 +414,13 @@ def _names(scratch: Scratch) -> Check:
         f" AND i.hash = name_of(o.kind, o.value) {_SAME_PERSON})",
         "order {0}: the customer whom its {1} names is not the one that the order is of",
     )  # fmt: skip
+    _collect(
+        scratch, findings,
+        "SELECT o.key, o.kind FROM orders o LEFT JOIN h_named h ON h.order_id = o.id"
+        " WHERE (o.tried NOT NULL OR coalesce(h.tried, '[]') <> '[]') AND NOT (h.kind IS o.kind AND h.tried IS o.tried"
+        f" AND (o.value IS NULL OR h.hash IS substr(name_of(o.kind, o.value), 1, {NAME_BYTES})))",
+        "order {0}: the history does not tell that its customer is named by this {1}",
+    )  # fmt: skip
     scratch.ask(f"INSERT INTO h_names SELECT org_id, substr(name, 1, {NAME_BYTES}), id FROM persons")
     _collect(
         scratch, findings,

@@ -18,12 +18,12 @@ import orjson
 
 from runner.adapters.ledger.events import START, Head, link_hash
 from runner.adapters.ledger.failures import through_the_door
+from runner.adapters.ledger.falling_back import name_as_sent
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.loaded import evidence_told
 from runner.adapters.ledger.settling import NAME_BYTES
 from runner.core.auditing import CallPlace, CallSoFar, Replay
-from runner.core.identity import canonical_email, canonical_external_id
-from runner.core.keys import code_hash, coupon_hash, name_hash
+from runner.core.keys import code_hash, coupon_hash
 from runner.core.merging import root_of
 from runner.core.model import Kind
 
@@ -35,6 +35,7 @@ CREATE TABLE h_calls(order_id INT, number INT, key TEXT, run_id INT, quantity IN
     http INT, code TEXT, request_id TEXT, flags TEXT, PRIMARY KEY (order_id, number)) WITHOUT ROWID;
 CREATE TABLE h_codes(order_id INT, number INT, hash BLOB, code TEXT);
 CREATE TABLE h_names(org_id INT, hash BLOB, person INT);
+CREATE TABLE h_named(order_id INTEGER PRIMARY KEY, kind TEXT, hash BLOB, tried TEXT);
 CREATE TABLE h_evidence(order_id INT, number INT, digest TEXT, n INT,
     PRIMARY KEY (order_id, number, digest)) WITHOUT ROWID;
 CREATE TABLE h_revoking(key TEXT, order_id INT, number INT, hash BLOB, n INT,
@@ -186,6 +187,10 @@ class Scratch:
         )
         self.write("INSERT OR IGNORE INTO h_closings VALUES (?, ?, ?)", replay.closings)
         self.write("INSERT INTO h_names VALUES (?, ?, ?)", list(_each_name(replay.names)))
+        self.write(
+            "INSERT OR REPLACE INTO h_named VALUES (?, ?, ?, ?)",
+            [(one.order, one.kind, bytes.fromhex(one.digest), one.tried) for one in replay.named],
+        )
         self.write("INSERT INTO h_evidence VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1", replay.evidence)
         self.write(
             "INSERT INTO h_revoking VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1",
@@ -232,12 +237,6 @@ def _each_name(told: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, byte
             yield org, digests[at : at + NAME_BYTES], person
 
 
-def _name_of(key: bytes, kind: str, value: str) -> bytes:
-    """The digest of an identifier as it was sent: a mobile and a customer id are sent in their canonical form."""
-    canonical = {Kind.EMAIL: canonical_email, Kind.EXTERNAL_ID: canonical_external_id}.get(Kind(kind), str)
-    return name_hash(key, kind, canonical(str(value)))
-
-
 def _in_order(flags: str) -> str | None:
     """A JSON list as the replay writes it."""
     found = parsed(flags)
@@ -277,7 +276,7 @@ def open_scratch(ledger: LedgerFile) -> Iterator[Scratch]:
             connection.executescript(_TABLES)
             key = ledger.key
             for name, function in (
-                ("name_of", lambda kind, value: _name_of(key, kind, value) if kind in _KINDS else None),
+                ("name_of", lambda kind, value: name_as_sent(key, kind, value) if kind in _KINDS else None),
                 ("coupon_of", lambda coupon: coupon_hash(key, str(coupon))),
                 ("code_of", lambda code: code_hash(key, str(code))),
                 ("up_to", lambda digest: bytes(digest) + b"\xff" * NAME_BYTES),

@@ -1,8 +1,8 @@
 """One batch of the writer: what has queued up becomes a handful of statements and one link of the history.
 
-Applied in a fixed order: settlements, merges, closings, series, begins. That is always valid: a call's begin has
-returned before its settlement is queued, and an order has at most one call in flight. Runs inside the caller's write
-transaction.
+Applied in a fixed order: settlements, merges, closings, fall backs, series, begins. That is always valid: a call's
+begin has returned before its settlement is queued, and an order has at most one call in flight. Runs inside the
+caller's write transaction.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import sqlalchemy as sa
 
 from runner.adapters.ledger import statements as sql
 from runner.adapters.ledger.events import Head, append_body
+from runner.adapters.ledger.falling_back import fall_back
 from runner.adapters.ledger.settling import Closing, Uneven, close_order, learn_names, settle
-from runner.core.model import CallStart, Reason, Settlement
+from runner.core.model import CallStart, FallBack, Reason, Settlement
 from runner.errors import LedgerFailed
 
 
@@ -36,6 +37,7 @@ class Batch:
 
     settlements: list[Settlement] = field(default_factory=list)
     closings: list[Closing] = field(default_factory=list)
+    fall_backs: list[FallBack] = field(default_factory=list)
     series: list[SeriesChange] = field(default_factory=list)
     begins: list[CallStart] = field(default_factory=list)
 
@@ -44,6 +46,7 @@ class Batch:
         return [
             *(Batch(settlements=[item]) for item in self.settlements),
             *(Batch(closings=[item]) for item in self.closings),
+            *(Batch(fall_backs=[item]) for item in self.fall_backs),
             *(Batch(series=[item]) for item in self.series),
             *(Batch(begins=[item]) for item in self.begins),
         ]
@@ -51,7 +54,7 @@ class Batch:
     @property
     def run(self) -> int | None:
         """The run that the history names for this batch; items carry their own."""
-        for items in (self.begins, self.settlements, self.closings, self.series):
+        for items in (self.begins, self.settlements, self.closings, self.fall_backs, self.series):
             for item in items:
                 return item.run
         return None
@@ -79,7 +82,8 @@ def apply_batch(conn: sa.Connection, batch: Batch, *, key: bytes, orgs: Mapping[
     body: list[bytes] = []
     if batch.settlements:
         body.append(b'"settle":' + settle(conn, batch.settlements, key=key, at=at))
-        learnt = learn_names(conn, batch.settlements, key=key, orgs=orgs)
+    if batch.settlements or batch.fall_backs:
+        learnt = learn_names(conn, [*batch.settlements, *batch.fall_backs], key=key, orgs=orgs)
         if learnt.names:
             body.append(b'"names":' + orjson.dumps(learnt.names))
         if learnt.merges:
@@ -88,6 +92,8 @@ def apply_batch(conn: sa.Connection, batch: Batch, *, key: bytes, orgs: Mapping[
         for closing in batch.closings:
             close_order(conn, closing)
         body.append(b'"close":' + orjson.dumps([(c.run, c.order_id, c.reason.code) for c in batch.closings]))
+    if batch.fall_backs and (named := fall_back(conn, batch.fall_backs, key=key)):
+        body.append(b'"named_by":' + orjson.dumps(named))
     if batch.series:
         for item in batch.series:
             code, message = (item.reason.code, item.reason.message) if item.reason else (None, None)

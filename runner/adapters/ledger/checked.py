@@ -30,7 +30,8 @@ class CheckedRow(NamedTuple):
 class Probed(NamedTuple):
     """An order that somebody could be looked up for: where its first row stands, how she is named, which series.
 
-    `known`: coupons of the series that this ledger knows of, issued or in doubt, in any campaign.
+    `known`: coupons of the series that this ledger knows of, issued or in doubt, in any campaign. `falls_back`: she has
+    another identifier to be named by.
     """
 
     place: Place
@@ -38,6 +39,7 @@ class Probed(NamedTuple):
     value: str
     series: int
     known: int
+    falls_back: bool
 
 
 def rejected_rows(connection: sa.Connection) -> Iterator[tuple[Place, tuple[Problem, ...]]]:
@@ -125,10 +127,13 @@ def orders_at(connection: sa.Connection, places: Sequence[int]) -> list[Probed]:
     found = connection.exec_driver_sql(
         "WITH first AS (SELECT order_no, min(seq) AS seq FROM t_lines"
         f" WHERE order_no IN ({','.join('?' * len(numbers))}) GROUP BY order_no)"
-        " SELECT r.file, r.sheet, r.row, w.kind, w.value, w.series,"
+        " SELECT r.file, r.sheet, r.row, w.kind, w.value, w.series, w.others NOT NULL AND w.issued + w.held = 0,"
         "  coalesce((SELECT sum(o.issued + o.held) FROM t_people p JOIN orders o ON o.person_id = p.person_id"
         "   WHERE p.no = w.person_no AND o.series = w.series AND o.merged_into IS NULL), 0)"
         " FROM first f JOIN t_orders w ON w.no = f.order_no JOIN t_rows r ON r.seq = f.seq ORDER BY r.seq",
         tuple(numbers),
     )
-    return [Probed(Place(row[0], row[1], row[2]), *row[3:]) for row in found]
+    return [
+        Probed(Place(file, sheet, row), kind, value, series, known, bool(falls_back))
+        for file, sheet, row, kind, value, series, falls_back, known in found
+    ]

@@ -158,7 +158,7 @@ def _connected(connection: sa.Connection, campaign: Campaign) -> Iterator[tuple[
     rows = connection.exec_driver_sql(
         "SELECT r.cluster, r.seq, r.file, r.sheet, r.row, r.kind, r.value, r.hash, r.series, r.count, "
         "r.counted, r.ref, r.counts,"
-        " n.kind, n.value, n.hash, coalesce(m.root, i.person_id)"
+        " n.kind, n.value, n.hash, coalesce(m.root, i.person_id), n.written"
         " FROM t_rows r JOIN t_names n ON n.seq = r.seq"
         " LEFT JOIN identity i ON i.org_id = ? AND i.hash = n.hash LEFT JOIN t_merged m ON m.person = i.person_id"
         " WHERE r.hash IS NOT NULL AND r.plain = 0 ORDER BY r.cluster, r.seq",
@@ -196,7 +196,7 @@ def _staged(in_cluster: Sequence[Sequence[Any]]) -> list[StagedRow]:
             StagedRow(
                 seq=seq,
                 place=Place(file, sheet, number),
-                names=tuple(Name(_KINDS[part[13]], part[14], part[15], part[16]) for part in parts),
+                names=tuple(Name(_KINDS[part[13]], *part[14:18]) for part in parts),
                 sent_kind=_KINDS[kind],
                 sent_value=value,
                 sent_hash=digest,

@@ -30,7 +30,7 @@ _FIRST = LineRole.FIRST.value
 _RUN = (
     (
         "INSERT INTO t_orders SELECT :orders + k.key, :people + k.key, NULL, k.value, r.series, r.kind, r.value,"
-        " r.count, 0, 0, r.count, 0, 0 FROM json_each(:keys) k CROSS JOIN t_rows r ON r.seq = :first + k.key"
+        " r.count, 0, 0, r.count, 0, 0, NULL FROM json_each(:keys) k CROSS JOIN t_rows r ON r.seq = :first + k.key"
     ),
     "INSERT INTO t_people SELECT :people + seq - :first, NULL, hash FROM t_rows WHERE seq >= :first AND seq < :end",
     "INSERT INTO t_known SELECT hash, :people + seq - :first, NULL FROM t_rows WHERE seq >= :first AND seq < :end",
@@ -65,6 +65,7 @@ class Deciding:
         identify_by: Sequence[Kind],
         duplicates: Duplicates,
         overlap: Overlap,
+        fall_back: bool,
     ) -> None:
         self._connection = connection
         self._key = key
@@ -73,6 +74,7 @@ class Deciding:
         self._identify_by = identify_by
         self._duplicates = duplicates
         self._overlap = overlap
+        self._fall_back = fall_back
         self._people = 0
         self._orders = 0
         self._overlapping: dict[str, int] = {}
@@ -119,6 +121,7 @@ class Deciding:
                 identify_by=self._identify_by,
                 duplicates=self._duplicates,
                 overlap=self._overlap,
+                fall_back=self._fall_back,
             )
             first_person, first_order = self._people + 1, self._orders + 1
             for person in decisions.people:
@@ -145,6 +148,7 @@ class Deciding:
                         missing,
                         int(order.skipped),
                         existing.replaced if existing and not order.skipped else 0,
+                        as_json(order.others) if order.others else None,
                     )
                 )
                 self._add_to_digest(key, order.target, missing)
@@ -167,7 +171,7 @@ class Deciding:
         for statement, values in (
             ("INSERT INTO t_people VALUES (?,?,?)", people),
             ("INSERT INTO t_known VALUES (?,?,?)", names),
-            (f"INSERT INTO t_orders VALUES ({','.join('?' * 13)})", orders),
+            (f"INSERT INTO t_orders VALUES ({','.join('?' * 14)})", orders),
             ("INSERT INTO t_lines VALUES (?,?,?,?,?,?,?)", lines),
             ("UPDATE t_rows SET problems = ? WHERE seq = ?", rejected),
         ):
@@ -196,7 +200,7 @@ class Deciding:
         count, no = row.asked, self._orders
         people.append((self._people, None, row.name))
         names.append((row.name, self._people, None))
-        orders.append((no, self._people, None, key, row.series, row.kind, row.value, count, 0, 0, count, 0, 0))
+        orders.append((no, self._people, None, key, row.series, row.kind, row.value, count, 0, 0, count, 0, 0, None))
         lines.append((row.seq, no, count, row.counted, _FIRST, None, None))
         self._add_to_digest(key, count, count)
 

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
+import orjson
+
 from runner.adapters.ledger import statements as sql
 from runner.adapters.ledger.batches import SeriesChange
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.settling import Closing
 from runner.adapters.ledger.writer import Writer
-from runner.core.model import Kind, Order, Reason
+from runner.core.model import FallBack, Kind, Order, Reason
 from runner.errors import LedgerFailed
 
 
@@ -50,6 +52,10 @@ class SqliteLedger:
         if not rows:
             raise LedgerFailed(f"The ledger {self._file.path} has no order {order_id}. Keep it; report this fault.")
         return _order(rows[0])
+
+    async def fall_back(self, item: FallBack) -> Order:
+        await self._writer.fall_back(item)
+        return await self.order(item.order_id)
 
     def close_order(self, run: int, order_id: int, reason: Reason) -> None:
         self._writer.close_order(Closing(run, order_id, reason))
@@ -88,5 +94,11 @@ class SqliteLedger:
 
 
 def _order(row: Any) -> Order:
-    (number, key, series, person, kind, value, target, issued, held, calls, closed) = row
-    return Order(number, key, series, person, Kind(kind), value, target, issued, held, calls, bool(closed))
+    (number, key, series, person, kind, value, target, issued, held, calls, closed, others, tried) = row
+    order = Order(number, key, series, person, Kind(kind), value, target, issued, held, calls, bool(closed))
+    if others is None and tried is None:
+        return order
+    return order._replace(
+        others=tuple((Kind(kind), value) for kind, value in orjson.loads(others or "[]")),
+        tried=tuple(map(Kind, orjson.loads(tried or "[]"))),
+    )

@@ -26,6 +26,7 @@ _COMPACT = "compact"
 # Of orders.
 _OF_ORDERS = {
     ("orders", "value"): "UPDATE orders SET value = NULL WHERE id IN {ids} AND value IS NOT NULL",
+    ("orders", "others"): "UPDATE orders SET others = NULL WHERE id IN {ids} AND others IS NOT NULL",
     ("coupons", "coupon_id"): "UPDATE coupons SET coupon_id = NULL WHERE order_id IN {ids} AND coupon_id IS NOT NULL",
     ("coupons", "code"): "UPDATE coupons SET code = NULL WHERE order_id IN {ids} AND code IS NOT NULL",
     ("calls", "message"): "UPDATE calls SET message = NULL WHERE order_id IN {ids} AND message IS NOT NULL",

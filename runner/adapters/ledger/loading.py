@@ -8,6 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from runner.adapters.ledger.events import append_event
+from runner.adapters.ledger.falling_back import (
+    KIND_OF_LOAD,
+    OTHERS_OF_LOAD,
+    TRIED_OF_LOAD,
+    VALUE_OF_LOAD,
+    tell_set_back,
+)
 from runner.adapters.ledger.files import transaction
 from runner.adapters.ledger.holding_back import close_held_back
 from runner.adapters.ledger.loaded import describe_load, input_digest, names_of_load, overrides_digest
@@ -18,6 +25,10 @@ from runner.core.undoing import portions
 
 _NAMES_IN_AN_EVENT = 1_000
 
+_NOT_FORGOTTEN = (
+    "closed IS NOT 'forgotten' AND (SELECT f.forgotten FROM persons f WHERE f.id = orders.person_id) IS NULL"
+)
+
 LOADING = (
     "INSERT INTO persons(id, org_id, name) SELECT :persons0 + no, :org, name FROM t_people WHERE person_id IS NULL",
     (
@@ -27,16 +38,17 @@ LOADING = (
     (
         "UPDATE orders SET target = t.target, run_id = :run,"
         " closed = CASE WHEN (SELECT f.forgotten FROM persons f WHERE f.id = orders.person_id) IS NOT NULL"
-        " THEN 'forgotten' WHEN closed IN ('resent', 'forgotten') THEN closed END, kind = t.kind,"
-        " value = CASE WHEN closed IS NOT 'forgotten' AND (SELECT f.forgotten FROM persons f"
-        " WHERE f.id = orders.person_id) IS NULL THEN t.value END"
+        f" THEN 'forgotten' WHEN closed IN ('resent', 'forgotten') THEN closed END, kind = {KIND_OF_LOAD},"
+        f" value = CASE WHEN {_NOT_FORGOTTEN} THEN {VALUE_OF_LOAD} END,"
+        f" others = CASE WHEN {_NOT_FORGOTTEN} THEN {OTHERS_OF_LOAD} END, tried = {TRIED_OF_LOAD}"
         " FROM t_orders t WHERE t.existing = orders.id AND NOT t.skipped"
     ),
     (
-        "INSERT INTO orders(id, scope_id, key, series, person_id, kind, value, target, run_id, closed)"
+        "INSERT INTO orders(id, scope_id, key, series, person_id, kind, value, target, run_id, closed, others)"
         " SELECT :orders0 + t.no, :scope, t.key, t.series, coalesce(p.person_id, :persons0 + p.no), t.kind,"
         " CASE WHEN f.id IS NULL THEN t.value END, CASE WHEN t.skipped THEN 0 ELSE t.target END, :run,"
-        " CASE WHEN f.id IS NOT NULL THEN 'forgotten' END FROM t_orders t JOIN t_people p ON p.no = t.person_no"
+        " CASE WHEN f.id IS NOT NULL THEN 'forgotten' END, CASE WHEN f.id IS NULL THEN t.others END"
+        " FROM t_orders t JOIN t_people p ON p.no = t.person_no"
         " LEFT JOIN persons f ON f.id = p.person_id AND f.forgotten IS NOT NULL"
         " WHERE t.existing IS NULL ORDER BY t.no"
     ),
@@ -61,11 +73,13 @@ WHERE run_id = :run AND closed IS NULL AND target > issued + held AND merged_int
 """What a run that has just been loaded asks for: it must be what its plan says, to the coupon."""
 
 
-def load_run(connection: sa.Connection, run: NewRun, campaign: Campaign, plan: Plan, *, revision: int | None) -> int:
+def load_run(
+    connection: sa.Connection, run: NewRun, campaign: Campaign, plan: Plan, *, revision: int | None, key: bytes
+) -> int:
     """Load the decided input as a run in state `ready`, in one transaction; returns its number in the ledger.
 
-    Raises PlanChanged, with nothing written, when the ledger has moved since `revision` in a way that could change it,
-    or when what the run would ask for is not what the plan says.
+    `key`: the ledger's, for the digests of names. Raises PlanChanged, with nothing written, when the ledger has moved
+    since `revision` in a way that could change it, or when what the run would ask for is not what the plan says.
     """
     org_id, scope_id = campaign.org_id, campaign.scope_id
     with transaction(connection):
@@ -100,6 +114,7 @@ def load_run(connection: sa.Connection, run: NewRun, campaign: Campaign, plan: P
         names = names_of_load(connection, {"org": org_id, "persons0": base["persons"]})
         for some in portions(names, _NAMES_IN_AN_EVENT):
             append_event(connection, run_id, {"names": some}, at=run.started)
+        tell_set_back(connection, run_id, key=key, at=run.started)
         for statement in LOADING:
             connection.execute(sa.text(statement), values)
         counts = {"orders": plan.orders, "target": plan.target, "missing": plan.missing}

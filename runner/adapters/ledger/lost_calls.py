@@ -15,6 +15,7 @@ import orjson
 import sqlalchemy as sa
 
 from runner.adapters.ledger.events import Head, append_body, append_event, head_of
+from runner.adapters.ledger.falling_back import name_found
 from runner.adapters.ledger.files import COPIED, LedgerFile, transaction
 from runner.adapters.ledger.loaded import evidence_told
 from runner.adapters.ledger.merging import surviving_person
@@ -42,11 +43,23 @@ _BEFORE = {
 
 
 class Customer(NamedTuple):
-    """Somebody whose coupons are to be read: her number in the ledger, and how she is named to the API."""
+    """Somebody whose coupons are to be read: her number in the ledger, and how she is named to the API.
+
+    `others`: (kind, value) that orders of hers may have been sent by, or were. `marked`: having read this is to have
+    read her.
+    """
 
     person: int
     kind: str
     value: str
+    others: tuple[tuple[str, str], ...] = ()
+    marked: bool = True
+
+    @property
+    def each(self) -> list[Customer]:
+        """Her by each of her identifiers, the last of which marks her as read."""
+        others = [self._replace(kind=kind, value=value, others=(), marked=False) for kind, value in self.others]
+        return [*others, self._replace(others=())]
 
 
 class FoundCall(NamedTuple):
@@ -68,8 +81,19 @@ SELECT p.id, o.kind, o.value FROM persons p JOIN orders o ON o.id = (
     SELECT i.id FROM orders i WHERE i.person_id = p.id AND i.value IS NOT NULL ORDER BY i.id DESC LIMIT 1)
 WHERE p.org_id = ? AND p.merged_into IS NULL AND p.id NOT IN (SELECT person_id FROM recovered) ORDER BY p.id
 """
+    falling_back = """
+SELECT o.person_id, o.kind, o.value FROM orders o WHERE o.tried IS NOT NULL AND o.value IS NOT NULL
+UNION SELECT o.person_id, j.value ->> 0, j.value ->> 1 FROM orders o, json_each(o.others) j WHERE o.others IS NOT NULL
+ORDER BY 1, 2, 3
+"""
+    others: dict[int, list[tuple[str, str]]] = {}
     with closing(ledger.connect(readonly=True)) as conn:
-        return [Customer(*row) for row in conn.exec_driver_sql(query, (org_id,))]
+        for person, kind, value in conn.exec_driver_sql(falling_back):
+            others.setdefault(person, []).append((kind, value))
+        return [
+            Customer(person, kind, value, tuple(one for one in others.get(person, ()) if one != (kind, value)))
+            for person, kind, value in conn.exec_driver_sql(query, (org_id,))
+        ]
 
 
 def nameless_customers(ledger: LedgerFile, org_id: int) -> int:
@@ -131,12 +155,15 @@ def record_found(
     done: int | None,
     why: str,
     at: float,
+    read_by: tuple[str, str] | None = None,
 ) -> tuple[int, list[Problem]]:
     """Write down calls, in one transaction with their events.
 
     Args:
         done: the person whose coupons have been read with this; None: nobody's.
         why: what shows it, for the evidence.
+        read_by: kind and value that the customer was read by: where an order has it among those that it may fall back
+            to, it has done so.
 
     Returns:
         How many coupons are known again, and what could not be written down.
@@ -145,7 +172,7 @@ def record_found(
     coupons = 0
     with closing(ledger.connect()) as conn, transaction(conn):
         for call in found:
-            problem = _record(conn, ledger, call, why=why, at=at)
+            problem = _record(conn, ledger, call, why=why, at=at, read_by=read_by)
             if problem is None:
                 coupons += len(call.coupons)
             else:
@@ -155,7 +182,15 @@ def record_found(
     return coupons, problems
 
 
-def _record(conn: sa.Connection, ledger: LedgerFile, call: FoundCall, *, why: str, at: float) -> Problem | None:
+def _record(
+    conn: sa.Connection,
+    ledger: LedgerFile,
+    call: FoundCall,
+    *,
+    why: str,
+    at: float,
+    read_by: tuple[str, str] | None,
+) -> Problem | None:
     name = read_call_key(call.key)
     if name is None:
         return Problem("a coupon came by a call whose key is not one of ours", call.key)
@@ -199,6 +234,8 @@ def _record(conn: sa.Connection, ledger: LedgerFile, call: FoundCall, *, why: st
     conn.execute(sa.insert(evidence).values(**told))
     body: dict[str, Any] = {"settle": orjson.Fragment(payload), "by": Source.READ.value, "method": METHOD}
     body["evidence"] = [evidence_told(told)]
+    if read_by is not None and (named := name_found(conn, order.id, read_by, key=ledger.key)) is not None:
+        body["named_by"] = [named]
     append_body(conn, run, orjson.dumps(body), at=at)
     return None
 

@@ -32,7 +32,13 @@ def _to_2(conn: sa.Connection) -> None:
             index.create(conn, checkfirst=True)  # `create_all` leaves tables alone that were there
 
 
-MIGRATIONS: Mapping[int, Migration] = {1: _to_2}
+def _to_3(conn: sa.Connection) -> None:
+    """By which other identifiers an order's customer may be named, and by which the API did not know her."""
+    conn.exec_driver_sql("ALTER TABLE orders ADD COLUMN others TEXT")
+    conn.exec_driver_sql("ALTER TABLE orders ADD COLUMN tried TEXT")
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _to_2, 2: _to_3}
 """Version → what brings it to the next one."""
 
 

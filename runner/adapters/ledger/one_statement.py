@@ -96,7 +96,9 @@ class OneStatement:
             sqlite3.Error: the ledger cannot be written.
         """
         settlements, begins = batch.settlements, batch.begins
-        if batch.closings or batch.series or len({start.order_id for start in begins}) < len(begins):
+        if batch.closings or batch.fall_backs or batch.series:
+            return None
+        if len({start.order_id for start in begins}) < len(begins):
             return None
         if len({settlement.order_id for settlement in settlements}) < len(settlements):
             return None

@@ -21,7 +21,13 @@ def count_refs(connection: sa.Connection) -> tuple[int, int]:
 
 
 def sum_up(
-    connection: sa.Connection, campaign: Campaign, *, rows: int, overlaps: tuple[OverlapSeen, ...], digest: int
+    connection: sa.Connection,
+    campaign: Campaign,
+    *,
+    rows: int,
+    overlaps: tuple[OverlapSeen, ...],
+    digest: int,
+    fall_back: bool,
 ) -> Plan:
     """The plan that the decided tables make. `rows`: staged ones. `digest`: stands for every order."""
     by_series = connection.exec_driver_sql(
@@ -55,8 +61,9 @@ def sum_up(
         "SELECT count(*) FROM (SELECT seq FROM t_lines WHERE seq IN (SELECT seq FROM t_lines WHERE role IN"
         " ('duplicate', 'elsewhere')) GROUP BY seq HAVING min(role IN ('duplicate', 'elsewhere')))"
     ).scalar_one()
-    orders, below, skipped = connection.exec_driver_sql(
-        "SELECT count(*), coalesce(sum(target < issued), 0), coalesce(sum(skipped), 0) FROM t_orders"
+    orders, below, skipped, with_others = connection.exec_driver_sql(
+        "SELECT count(*), coalesce(sum(target < issued), 0), coalesce(sum(skipped), 0),"
+        " count(others) FILTER (WHERE missing > 0 AND issued + held = 0) FROM t_orders"
     ).one()
     examples = connection.exec_driver_sql(
         f"SELECT file, sheet, row, problems FROM t_rows WHERE problems IS NOT NULL ORDER BY seq LIMIT {EXAMPLES}"
@@ -84,6 +91,7 @@ def sum_up(
         replaced=sum(one.replaced for one in series),
         back=sum(one.back for one in series),
         held_back=sum_up_held_back(connection),
+        with_others=with_others if fall_back else None,
     )
 
 

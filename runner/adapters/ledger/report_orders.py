@@ -63,6 +63,8 @@ class FoundLine(NamedTuple):
     closed: str | None
     merged_into: int | None
     calls: int
+    tried: str | None
+    falls_back: int | None
 
 
 class Sharing(NamedTuple):
@@ -119,7 +121,10 @@ class OrderReader:
                 closure = _closed_for_good(families.closed(order_id, row.closed))
             state, cause = series.get(row.series, _UNSAID)
             twice = merged and families.is_twice(order_id, of_order)
-            order = judge_order(OrderState(self._run_id, row.target, of_order, closure, state, cause, twice))
+            facts = OrderState(self._run_id, row.target, of_order, closure, state, cause, twice)
+            if row.tried is not None or row.falls_back:
+                facts = facts._replace(kind=row.kind, tried=orjson.loads(row.tried or "[]"), another=True)
+            order = judge_order(facts)
             sharers = sharing.get(order_id)
             holding = Holding(
                 coupons.counted.get(order_id, []) if order.issued <= CODES_IN_A_CELL else None,

@@ -35,7 +35,8 @@ PAGE_CALLS = 4_000
 
 _ROWS = """
 SELECT r.id, r.file, r.sheet, r.row, {cells}, r.rejected, l.id, l.order_id, l.requested, l.target, l.counted, l.role,
-    l.same_as, l.note, o.key, o.series, o.kind, o.value, o.closed, o.merged_into, o.calls
+    l.same_as, l.note, o.key, o.series, o.kind, o.value, o.closed, o.merged_into, o.calls, o.tried,
+    o.others NOT NULL
 FROM (SELECT * FROM rows WHERE run_id = ? AND id > ? ORDER BY id LIMIT ?) r
 LEFT JOIN lines l ON l.run_id = r.run_id AND l.row_id = r.id
 LEFT JOIN orders o ON o.id = l.order_id

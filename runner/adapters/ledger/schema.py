@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Stored in `PRAGMA user_version`. An older ledger migrates on open after a backup; a newer one is refused."""
 
 metadata = sa.MetaData()
@@ -103,6 +103,8 @@ orders = sa.Table(
     sa.Column("closed", sa.Text),  # code: asked no more in run_id; `resent` and `forgotten` for good
     sa.Column("merged_into", sa.Integer),  # the order that survived: one person under two names
     sa.Column("run_id", sa.Integer),  # the newest run that loaded it
+    sa.Column("others", sa.Text),  # erasable: JSON list of [kind, value as sent] that may name her instead, in order
+    sa.Column("tried", sa.Text),  # JSON list of the kinds by which the API did not know her; NULL: sent by the first
     sa.UniqueConstraint("scope_id", "key"),
     sa.CheckConstraint("issued >= 0 AND held >= 0 AND target >= 0"),
 )

@@ -18,7 +18,7 @@ from runner.adapters.ledger import statements as sql
 from runner.adapters.ledger.merging import merge_persons
 from runner.core.keys import call_number, code_hash, coupon_hash, name_hash
 from runner.core.merging import RESENT_REASON, CouponState, Seen, only_resent, settled_state, sort_coupons
-from runner.core.model import CallState, Reason, Settlement, Source
+from runner.core.model import CallState, FallBack, Reason, Settlement, Source
 from runner.errors import LedgerFailed
 
 NAME_BYTES = 8
@@ -237,14 +237,14 @@ def close_order(conn: sa.Connection, closing: Closing) -> None:
 
 
 def names_of(
-    settlements: Sequence[Settlement], key: bytes, orgs: Mapping[int, int]
+    told: Sequence[Settlement | FallBack], key: bytes, orgs: Mapping[int, int]
 ) -> tuple[list[tuple[int, int]], list[bytes]]:
-    """The names that answers told, as [org, person], and their digests in the same order."""
+    """The names that answers and look-ups told, as [org, person], and their digests in the same order."""
     names: list[tuple[int, int]] = []
     hashes: list[bytes] = []
-    for settlement in settlements:
-        entry = (orgs[settlement.run], settlement.person)
-        for name in settlement.names:
+    for one in told:
+        entry = (orgs[one.run], one.person)
+        for name in one.names:
             names.append(entry)
             hashes.append(name_hash(key, name.kind, name.value))
     return names, hashes
@@ -266,14 +266,14 @@ class Learnt(NamedTuple):
 
 
 def learn_names(
-    conn: sa.Connection, settlements: Sequence[Settlement], *, key: bytes, orgs: Mapping[int, int]
+    conn: sa.Connection, told: Sequence[Settlement | FallBack], *, key: bytes, orgs: Mapping[int, int]
 ) -> Learnt:
-    """Add the names that the answers told to the identity table; persons who turn out to be one are merged.
+    """Add the names that answers and look-ups told to the identity table; persons who turn out to be one are merged.
 
     Args:
         orgs: run → org.
     """
-    names, hashes = names_of(settlements, key, orgs)
+    names, hashes = names_of(told, key, orgs)
     if not names:
         return Learnt([], [])
     arguments = (orjson.dumps(names).decode(), b"".join(hashes))

@@ -23,7 +23,7 @@ CREATE TEMP TABLE t_rows(seq INTEGER PRIMARY KEY, file INT, sheet TEXT, row INT,
 CREATE INDEX temp.t_rows_rejected ON t_rows(seq) WHERE problems IS NOT NULL;
 CREATE INDEX temp.t_rows_with_ref ON t_rows(seq) WHERE ref IS NOT NULL;
 CREATE INDEX temp.t_rows_careful ON t_rows(seq) WHERE plain = 0;
-CREATE TEMP TABLE t_names(hash BLOB, seq INT, kind TEXT, value TEXT);
+CREATE TEMP TABLE t_names(hash BLOB, seq INT, kind TEXT, value TEXT, written TEXT);
 CREATE TEMP TABLE t_shared(seq INTEGER PRIMARY KEY);
 CREATE TEMP TABLE t_links(mark, seq INT);
 CREATE TEMP TABLE t_merged(person INTEGER PRIMARY KEY, root INT);
@@ -31,7 +31,7 @@ CREATE TEMP TABLE t_moves(seq INTEGER PRIMARY KEY, cluster INT);
 CREATE TEMP TABLE t_people(no INTEGER PRIMARY KEY, person_id INT, name BLOB);
 CREATE TEMP TABLE t_known(hash BLOB, no INT, person_id INT);
 CREATE TEMP TABLE t_orders(no INTEGER PRIMARY KEY, person_no INT, existing INT, key TEXT, series INT, kind TEXT,
-    value TEXT, target INT, issued INT, held INT, missing INT, skipped INT, replaced INT);
+    value TEXT, target INT, issued INT, held INT, missing INT, skipped INT, replaced INT, others TEXT);
 CREATE TEMP TABLE t_reasons(no INTEGER PRIMARY KEY, series INT, why TEXT, sentence TEXT);
 CREATE TEMP TABLE t_back(no INTEGER PRIMARY KEY, reason INT, missing INT);
 CREATE TEMP TABLE t_lookups(no INTEGER PRIMARY KEY, hash BLOB, kind TEXT, value TEXT);
@@ -116,7 +116,7 @@ def temporary(connection: sa.Connection) -> Iterator[None]:
 def make_careful(connection: sa.Connection) -> None:
     """The rows whose `seq` is in `t_shared` are plain no more: they have their names in `t_names`, as all others."""
     connection.exec_driver_sql(
-        "INSERT INTO t_names SELECT r.hash, r.seq, r.kind, r.value FROM t_shared s JOIN t_rows r ON r.seq = s.seq"
+        "INSERT INTO t_names SELECT r.hash, r.seq, r.kind, r.value, NULL FROM t_shared s JOIN t_rows r ON r.seq = s.seq"
         " WHERE r.plain > 0"
     )
     connection.exec_driver_sql(

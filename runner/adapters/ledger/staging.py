@@ -102,7 +102,7 @@ class Staging:
         self._reissue_revoked = reissue_revoked
         self._holding_back: HoldingBack | None = None
         self._summed_up: Plan | None = None
-        self._planned: tuple[Campaign, tuple[OverlapSeen, ...], int] | None = None
+        self._planned: tuple[Campaign, tuple[OverlapSeen, ...], int, bool] | None = None
 
     def __enter__(self) -> Staging:
         return self
@@ -138,7 +138,7 @@ class Staging:
             if staged:
                 self._connection.exec_driver_sql(f"INSERT INTO t_rows VALUES ({','.join('?' * 18)})", staged)
             if names:
-                self._connection.exec_driver_sql("INSERT INTO t_names VALUES (?,?,?,?)", names)
+                self._connection.exec_driver_sql("INSERT INTO t_names VALUES (?,?,?,?,?)", names)
 
     def _add_plain(self, rows: PlainRows) -> None:
         """Many rows with a statement: binding values is most of what staging costs."""
@@ -158,7 +158,8 @@ class Staging:
         sent_hash = b""
         for identifier in row.identifiers:
             digest = name_hash(self._key, identifier.kind.value, identifier.value)
-            names.append((digest, seq, identifier.kind.value, identifier.value))
+            written = identifier.written if identifier.written != identifier.value else None
+            names.append((digest, seq, identifier.kind.value, identifier.value, written))
             if identifier.kind is row.sent.kind:
                 sent_hash = digest
         series = ",".join(map(str, row.series))
@@ -247,9 +248,18 @@ class Staging:
     # ── deciding and loading ─────────────────────────────────────────────────────────────────────────────────────────
 
     def plan(
-        self, campaign: Campaign, *, identify_by: Sequence[Kind], duplicates: Duplicates, overlap: Overlap
+        self,
+        campaign: Campaign,
+        *,
+        identify_by: Sequence[Kind],
+        duplicates: Duplicates,
+        overlap: Overlap,
+        fall_back: bool = False,
     ) -> Plan:
-        """Decide everything that is staged against the ledger as it is now. May be called again after `PlanChanged`."""
+        """Decide everything that is staged against the ledger as it is now. May be called again after `PlanChanged`.
+
+        Arguments as `core.planning.decide` has them.
+        """
         connection = self._connection
         with temporary(connection):
             for table in ("t_people", "t_known", "t_orders", "t_lines", "t_links", "t_back", "t_reasons"):
@@ -268,9 +278,10 @@ class Staging:
                 identify_by=identify_by,
                 duplicates=duplicates,
                 overlap=overlap,
+                fall_back=fall_back,
             )
             deciding.decide_all(read_clusters(connection, campaign))
-            self._planned = campaign, deciding.overlaps(), deciding.digest
+            self._planned = campaign, deciding.overlaps(), deciding.digest, fall_back
             return self._sum_up()
 
     def hold_back(self, told: HoldingBack) -> Plan:
@@ -288,10 +299,12 @@ class Staging:
 
     def _sum_up(self) -> Plan:
         assert self._planned is not None  # noqa: S101 - plan comes first
-        campaign, overlaps, digest = self._planned
+        campaign, overlaps, digest, fall_back = self._planned
         if self._holding_back is not None:
             digest += hold_back(self._connection, self._holding_back)
-        self._summed_up = sum_up(self._connection, campaign, rows=self._rows, overlaps=overlaps, digest=digest)
+        self._summed_up = sum_up(
+            self._connection, campaign, rows=self._rows, overlaps=overlaps, digest=digest, fall_back=fall_back
+        )
         return self._summed_up
 
     # ── what was decided, row by row ─────────────────────────────────────────────────────────────────────────────────
@@ -317,4 +330,4 @@ class Staging:
 
         Raises PlanChanged, with nothing written, when the ledger has moved since `plan` in a way that could change it.
         """
-        return load_run(self._connection, run, campaign, plan, revision=self._revision)
+        return load_run(self._connection, run, campaign, plan, revision=self._revision, key=self._key)

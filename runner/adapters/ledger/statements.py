@@ -160,7 +160,10 @@ SELECT hash, count(*) FROM coupons WHERE order_id = ? AND +call_key = ? AND coup
 
 ORG_OF_RUN = "SELECT s.org_id FROM runs AS r JOIN scopes AS s ON s.id = r.scope_id WHERE r.id = ?"
 
-_COLUMNS = "id, key, series, person_id, kind, coalesce(value, ''), target, issued, held, calls, closed IS NOT NULL"
+_COLUMNS = (
+    "id, key, series, person_id, kind, coalesce(value, ''), target, issued, held, calls, closed IS NOT NULL,"
+    " others, tried"
+)
 
 OPEN_SERIES = """
 SELECT series, sum(target - issued - held) FROM orders

@@ -66,7 +66,7 @@ def answer_lookups(
                 )
         make_careful(connection)
         for statement, values in (
-            ("INSERT INTO t_names SELECT ?, seq, ?, ? FROM t_rows WHERE hash = ?", known),
+            ("INSERT INTO t_names SELECT ?, seq, ?, ?, NULL FROM t_rows WHERE hash = ?", known),
             (
                 "DELETE FROM t_names WHERE seq IN (SELECT seq FROM t_rows WHERE hash = ?)",
                 [one[1:] for one in unknown],

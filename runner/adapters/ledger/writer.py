@@ -1,7 +1,7 @@
 """The ledger's only writer in this process: one thread with one connection, committing whatever has queued up.
 
-Begins wait for their commit, everything else is queued with them in one first-in-first-out queue. After the first
-failure nothing is written any more: whoever waits and whoever comes later gets the same `LedgerFailed`.
+Begins and fall backs wait for their commit, everything else is queued with them in one first-in-first-out queue. After
+the first failure nothing is written any more: whoever waits and whoever comes later gets the same `LedgerFailed`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from queue import SimpleQueue
 from typing import Any
 
@@ -23,13 +24,13 @@ from runner.adapters.ledger.files import LedgerFile, transaction
 from runner.adapters.ledger.one_statement import OneStatement
 from runner.adapters.ledger.settling import Closing, Uneven
 from runner.adapters.ledger.witness import write_witness
-from runner.core.model import CallStart, CallState, Outcome, Settlement
+from runner.core.model import CallStart, CallState, FallBack, Outcome, Settlement
 from runner.errors import LedgerFailed
 
 _MOST_ITEMS = 2_000
 _WITNESS_SECONDS = 1.0
 
-_BEGIN, _SETTLE, _CLOSE, _SERIES, _FLUSH, _STOP = range(6)
+_BEGIN, _SETTLE, _CLOSE, _FALL_BACK, _SERIES, _FLUSH, _STOP = range(7)
 
 _Future = asyncio.Future[bool]
 
@@ -84,6 +85,13 @@ class Writer:
         """See `ports.Ledger.close_order`."""
         self.check()
         self._queue.put((_CLOSE, closing, None))
+
+    async def fall_back(self, item: FallBack) -> None:
+        """Return when it is durable, or when it was found out that it must not be. See `ports.Ledger.fall_back`."""
+        self.check()
+        future: _Future = self._loop.create_future()
+        self._queue.put((_FALL_BACK, item, future))
+        await future
 
     def set_series(self, state: SeriesChange) -> None:
         """See `ports.Ledger.set_series`."""
@@ -176,6 +184,9 @@ class Writer:
                     begins.append((payload, future))
             elif kind == _CLOSE:
                 batch.closings.append(payload)
+            elif kind == _FALL_BACK and future is not None:
+                batch.fall_backs.append(payload)
+                others.append(future)
             elif kind == _SERIES:
                 batch.series.append(payload)
             elif kind == _FLUSH and future is not None:
@@ -189,9 +200,10 @@ class Writer:
 
     def _commit(self, conn: sa.Connection, one_statement: OneStatement, batch: Batch, head: Head) -> Applied:
         at = self._wall()
-        for settlement in batch.settlements:
-            if settlement.run not in self._orgs:
-                self._orgs[settlement.run] = conn.exec_driver_sql(sql.ORG_OF_RUN, (settlement.run,)).scalar_one()
+        items: Iterator[Settlement | FallBack] = chain(batch.settlements, batch.fall_backs)
+        for item in items:
+            if item.run not in self._orgs:
+                self._orgs[item.run] = conn.exec_driver_sql(sql.ORG_OF_RUN, (item.run,)).scalar_one()
         with through_the_door(self._file.path):
             ordinary = one_statement.apply(batch, orgs=self._orgs, at=at, before=head)
         if ordinary is not None:

@@ -186,6 +186,11 @@ def remarks(plan: Plan) -> list[str]:
             f"{counted(plan.skipped, 'order is', 'orders are')} skipped, because another campaign gave these customers"
             " the series already (--overlap skip)."
         )
+    if plan.with_others is not None:
+        sentences.append(
+            f"{counted(plan.with_others, 'order has', 'orders have')} another identifier to fall back to, should the"
+            " API not know the first (--fall-back)."
+        )
     if plan.lines > plan.used + plan.duplicate_rows:
         sentences.append(
             f"Some rows name several series: {counted(plan.rows - plan.rejected, 'valid row')} make"
@@ -372,6 +377,7 @@ def plan_json(
         "calls": plan.calls,
         "below_issued": plan.below,
         "leavers": plan.leavers,
+        "with_others": plan.with_others,
         "skipped": plan.skipped,
         "series": [
             {
