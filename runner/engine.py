@@ -458,10 +458,12 @@ class Engine:
             if not await self._ledger.begin(CallStart(key, order.id, order.calls + 1, quantity, options.run)):
                 return await self._read_again(order)
             token = self._api.credentials_version()
+            began = self._true_clock.now()
             self._pace.sent(turn)
             exchange = await self._api.issue(
                 call_key=key, series=order.series, count=quantity, kind=order.kind.value, value=order.value
             )
+            self._pace.sent(turn, at=began + exchange.seconds_to_leave)
             self._note_seconds(exchange.seconds)
             outcome = classify(exchange, asked=quantity, table=self._codes)
             names = self._new_names(order, outcome.customer) if outcome.customer is not None else ()

@@ -100,10 +100,10 @@ class Pace:
         finally:
             self._waiting -= 1
 
-    def sent(self, turn: Turn) -> None:
-        """The call of a turn leaves now: if that is late, others keep their distance."""
-        if self._tolerance and (now := self._clock.now()) - turn.slot > self._tolerance:
-            self._change(lambda state: state.late(turn.slot, turn.serial, now))
+    def sent(self, turn: Turn, *, at: float | None = None) -> None:
+        """The call of a turn leaves now, or left at that moment, as its exchange tells: if late, others keep away."""
+        if self._tolerance and (moment := self._clock.now() if at is None else at) - turn.slot > self._tolerance:
+            self._change(lambda state: state.late(turn.slot, turn.serial, moment))
 
     async def _next_turn(self) -> Turn:
         clock = self._clock
