@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -65,7 +66,7 @@ class Pace:
         self._own = OwnState() if store is None else None
         self._store: PaceStore = self._own or store  # type: ignore[assignment]
         self._say = say
-        self._name = name or str(os.getpid())
+        self._name = name or f"{os.getpid()}@{socket.gethostname()}"  # containers count their processes anew
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._remaining = 0.0
