@@ -357,6 +357,19 @@ def test_calls_that_are_sent_late_push_those_behind_them(
     assert most_in_a_window(arrived, rate.window_seconds) <= rate.calls
 
 
+@given(rate=RATES, idle=st.floats(0, 5))
+def test_neither_at_the_start_nor_after_a_pause_is_there_a_burst(rate: Rate, idle: float) -> None:
+    """One call at first; whoever was away makes up for a twentieth of a window and a second at most, however long."""
+    state = joined({"a": rate})
+    assert isinstance(state.take("a", 1000.0), Slots)
+    now = 1000.0 + idle * rate.window_seconds
+    taken = 0
+    while isinstance(state.take("a", now), Slots):
+        taken += 1
+    lost = min(0.05 * rate.window_seconds, 1.0) + AHEAD
+    assert taken <= 1 + lost / state.gap
+
+
 def test_a_slot_is_taken_only_when_it_is_nearly_due() -> None:
     """So that whoever dies has taken next to nothing, and whoever comes later need not wait behind him."""
     state = joined({"a": Rate(100, 60.0), "b": Rate(100, 60.0)})
