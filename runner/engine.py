@@ -432,7 +432,10 @@ class Engine:
             series.capped = False
         else:
             most = self._options.series_limits[series.number]
-            message = f"the limit of {counted(most, 'coupon')} of series {series.number} leaves no room (max_total)"
+            message = (
+                f"the limit of {counted(most, 'coupon')} of series {series.number} leaves no room (max_total; a list"
+                " that allows more counts for its own run: give it with --unfinished abandon)"
+            )
             self._set_aside(series)
             self._held_back = self._held_back or Stop(kind=StopKind.GUARD, message=message)
             self._progress.say(f"{message}; its rest is not sent")

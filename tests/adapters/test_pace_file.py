@@ -218,6 +218,23 @@ def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path) -
     assert failed.value.exit_code == 6
 
 
+def test_the_lower_limit_of_a_process_that_has_died_holds_nobody_up(path: Path) -> None:
+    """It is forgotten some seconds later; while it lives, and for a moment after, its limit holds."""
+    slow = Rate(6, 60.0)
+
+    def file(now: float, *, lives: bool) -> PaceFile:
+        return PaceFile(path, now=lambda: now, wall=lambda: now, boot="boot 1", alive=lambda _: lives)
+
+    file(1000.0, lives=True).change(take("slow", 1000.0, slow))
+    got = file(1006.0, lives=True).change(take("fast", 1006.0))
+    assert got is not None
+    assert isinstance(got[0], Wait)
+    got = file(1011.0, lives=False).change(take("fast", 1011.0))
+    assert got is not None
+    assert isinstance(got[0], Slots)
+    assert got[0].gap == pytest.approx(1.0, abs=0.05)
+
+
 def test_a_process_is_alive_until_it_has_ended() -> None:
     """This one is; one that was waited for is not."""
     assert process_alive(os.getpid())
