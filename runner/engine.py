@@ -685,19 +685,20 @@ class Engine:
             self._follow(verdict, order, series)
             return filled or series.track.over
 
-        def is_dry_too_long() -> bool:
-            return (
-                series.dry_since is not None
-                and self._clock.now() - series.dry_since >= self._options.queue_budget_seconds
-            )
+        def budget_left() -> float:
+            dry = self._clock.now() - series.dry_since if series.dry_since is not None else 0.0
+            return self._options.queue_budget_seconds - dry
 
         try:
             alive, _ = await retrying.until(
                 attempt,
                 first=False,
                 settled=bool,
-                wait_seconds=lambda attempts, parked: series_wait(attempts, parked, self._clock.chance()),
-                give_up=lambda *_: is_dry_too_long(),
+                # The last probe comes when the budget is over, as it was told.
+                wait_seconds=lambda attempts, parked: min(
+                    series_wait(attempts, parked, self._clock.chance()), max(0.0, budget_left())
+                ),
+                give_up=lambda *_: budget_left() <= 0,
                 clock=self._clock,
             )
         finally:
