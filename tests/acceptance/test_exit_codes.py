@@ -161,6 +161,7 @@ def test_6_when_the_api_is_out_of_reach_and_nothing_left_this_machine(desk):
     file = desk.write("list.csv", rows(3))
     words = ["--campaign", "c", "--yes", "--max-coupons", "9", "--reach-budget", "0s", "--json"]
     ended = desk.run("run", file, *words, expect=6)
+    assert "exit 6: the API cannot be reached (" in ended.last_line
     assert desk.reports_of(ended).summary["coupons"]["in_doubt"] == 0
     with desk.serving(port=port) as server:
         desk.run("resume", "--yes")
