@@ -8,6 +8,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 MINUTES ?= 10
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -46,8 +47,8 @@ test: setup ## every test but the soak runs, on two processes (at most five minu
 soak: .venv/.soak ## kills, lies and random files for a while: make soak MINUTES=10
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-bench: setup ## measure speed and memory against a local server
-	$(BIN)/python -m benchmarks
+bench: setup ## every figure beside its control, half an hour; some of it: make bench BENCH_ARGS="--only pace"
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 sandbox: setup ## serve the pretended API on this machine until Ctrl-C
 	$(BIN)/coupon-runner sandbox

@@ -1,11 +1,15 @@
-"""`make bench`: what safety costs, against a bare loop that only posts, in interleaved pairs.
+"""`make bench`: what safety costs, and what the key's quota is spent on; each beside its control, in the same run.
 
-    orders/s    from the first begin to the last settle, over ORDERS orders, as a ratio to the bare loop's calls/s
-    whole run   ORDERS over the seconds of the whole command, file to CSV reports, as the same ratio
-    memory      peak resident size of the command at 10,000 and at 300,000 orders
-    planning    seconds and peak of `plan`, to a bare read of the same CSV file or workbook
+    speed     orders/s from the first begin to the last settle, and of the whole command from file to CSV
+              reports, as ratios to a bare loop's calls/s; medians of interleaved pairs      5 min
+    memory    peak resident size of the command at 10,000 and at 300,000 orders              2 min
+    planning  seconds and peak of `plan`, to a bare read of the same CSV file or workbook    7 min
+    pace      how much of a key's limit is used, and that it is never exceeded               3 min
+    storm     one of ten series runs dry for a minute, and what that costs the nine others  11 min
+    waste     calls for a bad series and with wrong credentials                              2 min
 
-Each figure is the median of PAIRS pairs. Options: --orders N --pairs N --concurrency N --skip-memory --only-planning.
+Times are for an idle machine with two cores; all of it takes half an hour. `--only pace storm` measures just these; the
+last three have options of their own: python -m benchmarks.pace --help, and so on.
 """
 
 from __future__ import annotations
@@ -19,9 +23,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import planning
+
+ALONE = {"pace": ["--seconds", "60"], "storm": ["--pairs", "5"], "waste": []}
+"""Parts that are commands of their own, and how long they measure here."""
+
+PARTS = ("speed", "memory", "planning", *ALONE)
 
 
 def main() -> None:
@@ -29,31 +39,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--orders", type=int, default=100_000)
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--concurrency", type=int, default=256)
-    parser.add_argument("--skip-memory", action="store_true")
-    parser.add_argument("--only-planning", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
+    parser.add_argument("--orders", type=int, default=100_000, help="of the part speed")
+    parser.add_argument("--pairs", type=int, default=5, help="of the parts speed and planning")
+    parser.add_argument("--concurrency", type=int, default=256, help="of the parts speed and memory")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="coupon-runner-bench-"))
-    if options.only_planning:
-        try:
+
+    def measure(part: str) -> None:
+        if part in ALONE:
+            subprocess.run([sys.executable, "-m", f"benchmarks.{part}", *ALONE[part]], check=True)
+        elif part == "planning":
             planning.measure(folder, options.pairs)
-        finally:
-            shutil.rmtree(folder)
-        return
+        elif part == "memory":
+            _served(lambda url: _memory(folder, url, options.concurrency))
+        else:
+            _served(lambda url: _compare(folder, url, options.orders, options.pairs, options.concurrency))
+
+    try:
+        for part in PARTS:
+            if part in options.only:
+                print(f"── {part} ──", flush=True)
+                began = time.monotonic()
+                measure(part)
+                print(f"({part} took {time.monotonic() - began:.0f} s)\n", flush=True)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _served(work: Callable[[str], None]) -> None:
+    """Do something with the address of a fast server that runs meanwhile."""
     server = subprocess.Popen([sys.executable, "-m", "benchmarks.server"], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:
-        url = server.stdout.readline().strip()
-        _compare(folder, url, options.orders, options.pairs, options.concurrency)
-        if not options.skip_memory:
-            _memory(folder, url, options.concurrency)
-        planning.measure(folder, options.pairs)
+        work(server.stdout.readline().strip())
     finally:
         server.kill()
         server.wait()
-        shutil.rmtree(folder)
 
 
 def _compare(folder: Path, url: str, orders: int, pairs: int, concurrency: int) -> None:

@@ -438,7 +438,10 @@ class Engine:
             series.capped = False
         else:
             most = self._options.series_limits[series.number]
-            message = f"the limit of {counted(most, 'coupon')} of series {series.number} leaves no room (max_total)"
+            message = (
+                f"the limit of {counted(most, 'coupon')} of series {series.number} leaves no room (max_total; a list"
+                " that allows more counts for its own run: give it with --unfinished abandon)"
+            )
             self._set_aside(series)
             self._held_back = self._held_back or Stop(kind=StopKind.GUARD, message=message)
             self._progress.say(f"{message}; its rest is not sent")
@@ -464,10 +467,12 @@ class Engine:
             if not await self._ledger.begin(CallStart(key, order.id, order.calls + 1, quantity, options.run)):
                 return await self._read_again(order)
             token = self._api.credentials_version()
+            began = self._true_clock.now()
             self._pace.sent(turn)
             exchange = await self._api.issue(
                 call_key=key, series=order.series, count=quantity, kind=order.kind.value, value=order.value
             )
+            self._pace.sent(turn, at=began + exchange.seconds_to_leave)
             self._note_seconds(exchange.seconds)
             outcome = classify(exchange, asked=quantity, table=self._codes)
             names = self._new_names(order, outcome.customer) if outcome.customer is not None else ()
@@ -722,19 +727,20 @@ class Engine:
             self._follow(verdict, order, series)
             return filled or series.track.over
 
-        def is_dry_too_long() -> bool:
-            return (
-                series.dry_since is not None
-                and self._clock.now() - series.dry_since >= self._options.queue_budget_seconds
-            )
+        def budget_left() -> float:
+            dry = self._clock.now() - series.dry_since if series.dry_since is not None else 0.0
+            return self._options.queue_budget_seconds - dry
 
         try:
             alive, _ = await retrying.until(
                 attempt,
                 first=False,
                 settled=bool,
-                wait_seconds=lambda attempts, parked: series_wait(attempts, parked, self._clock.chance()),
-                give_up=lambda *_: is_dry_too_long(),
+                # The last probe comes when the budget is over, as it was told.
+                wait_seconds=lambda attempts, parked: min(
+                    series_wait(attempts, parked, self._clock.chance()), max(0.0, budget_left())
+                ),
+                give_up=lambda *_: budget_left() <= 0,
                 clock=self._clock,
             )
         finally:

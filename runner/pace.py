@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -65,7 +66,7 @@ class Pace:
         self._own = OwnState() if store is None else None
         self._store: PaceStore = self._own or store  # type: ignore[assignment]
         self._say = say
-        self._name = name or str(os.getpid())
+        self._name = name or f"{os.getpid()}@{socket.gethostname()}"  # containers count their processes anew
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._remaining = 0.0
@@ -100,10 +101,10 @@ class Pace:
         finally:
             self._waiting -= 1
 
-    def sent(self, turn: Turn) -> None:
-        """The call of a turn leaves now: if that is late, others keep their distance."""
-        if self._tolerance and (now := self._clock.now()) - turn.slot > self._tolerance:
-            self._change(lambda state: state.late(turn.slot, turn.serial, now))
+    def sent(self, turn: Turn, *, at: float | None = None) -> None:
+        """The call of a turn leaves now, or left at that moment, as its exchange tells: if late, others keep away."""
+        if self._tolerance and (moment := self._clock.now() if at is None else at) - turn.slot > self._tolerance:
+            self._change(lambda state: state.late(turn.slot, turn.serial, moment))
 
     async def _next_turn(self) -> Turn:
         clock = self._clock

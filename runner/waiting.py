@@ -144,7 +144,7 @@ class Pauses:
         """Nothing leaves this machine: all wait, one call at a time finds out."""
         if self.pausing:
             return
-        why = reason.message if reason is not None else "the API cannot be reached"
+        why = "the API cannot be reached" + (f" ({reason.message})" if reason is not None and reason.message else "")
         self._say(f"pausing: {why}")
         self._pause()
         self._spawn(self._try_until(self._let_one_through, lambda: Stop(kind=StopKind.UNREACHABLE, message=why)))

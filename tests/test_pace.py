@@ -282,6 +282,23 @@ def test_a_call_that_leaves_late_keeps_the_next_ones_away() -> None:
     run_virtually(scenario)
 
 
+def test_a_call_that_had_to_wait_for_its_connection_is_known_to_be_late_afterwards() -> None:
+    """Its exchange tells when it left: the call a limit behind it keeps its distance from that moment."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        pace = Pace(Rate(3, 6.0), clock)
+        first = await pace.turn()
+        began = clock.now()
+        pace.sent(first)
+        await clock.sleep(1.5)  # answered only now
+        pace.sent(first, at=began + 1.0)
+        for _ in range(3):
+            pace.sent(await pace.turn())
+        assert clock.now() > began + 1.0 + 6.0
+
+    run_virtually(scenario)
+
+
 def test_what_throttling_taught_is_told_at_the_end() -> None:
     """How often, after how many calls, and which rate would spare it; nothing when there was none."""
 

@@ -260,7 +260,7 @@ class CouponApi:
             # connection could outlive its time and still be sent.
             async with asyncio.timeout(self._deadline_seconds):
                 if document is not None:
-                    body = _Body(orjson.dumps(document))
+                    body = _Body(orjson.dumps(document), self._now)
                 if self._tokens is not None and signed:
                     token = await self._tokens.token()
                     if isinstance(token, NoToken):
@@ -301,6 +301,7 @@ class CouponApi:
             failure=failure,
             detail=detail,
             seconds=self._now() - started,
+            seconds_to_leave=body.left_at - started if body is not None and body.left_at is not None else 0.0,
         )
 
     def _post_session(self) -> aiohttp.ClientSession:
@@ -335,9 +336,17 @@ class CouponApi:
 
 
 class _Body(aiohttp.BytesPayload):
-    """The body of one POST, which remembers whether aiohttp began to write the request (`left`)."""
+    """The body of one POST, which remembers when aiohttp began to write the request; None while it has not."""
 
-    left = False
+    def __init__(self, content: bytes, now: Callable[[], float]) -> None:
+        super().__init__(content)
+        self.now = now
+        self.left_at: float | None = None
+
+    @property
+    def left(self) -> bool:
+        """Whether a byte of it may have left."""
+        return self.left_at is not None
 
 
 class _MarkedRequest(aiohttp.ClientRequest):
@@ -349,5 +358,5 @@ class _MarkedRequest(aiohttp.ClientRequest):
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if isinstance(self._body, _Body):
-            self._body.left = True
+            self._body.left_at = self._body.now()
         return await super().send(conn)

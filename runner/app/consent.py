@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from runner.adapters.ledger.files import LedgerFile
@@ -15,6 +16,7 @@ from runner.app.place import Api
 from runner.app.planning import campaign_of, planned_of
 from runner.app.preflighting import Preflight
 from runner.core.planning import Overlap
+from runner.core.preflight import Findings, Why
 from runner.errors import InputRefused, UsageError
 from runner.ports import Clock
 from runner.settings import Options
@@ -93,7 +95,7 @@ def _consent(planned: Planned, options: Options, conversation: Conversation) -> 
         return
     if not planned.plan.missing:
         return
-    _agree_to_findings(planned, options, conversation)
+    agree_to_findings(planned.preflight, options, conversation, rehearsal=planned.rehearsal)
     if conversation.present:
         if options.yes or conversation.confirm(f"Issue {planned.plan.missing:,} coupons to {_customers(planned)}?"):
             return
@@ -111,10 +113,24 @@ def _consent(planned: Planned, options: Options, conversation: Conversation) -> 
         )
 
 
-def _agree_to_findings(planned: Planned, options: Options, conversation: Conversation) -> None:
-    """What the check before the run found is agreed to at the terminal, or by a flag: never by silence."""
+def agree_to_findings(
+    findings: Findings,
+    options: Options,
+    conversation: Conversation,
+    *,
+    rehearsal: bool,
+    agreed: Collection[tuple[int, str]] = (),
+) -> None:
+    """What the check before a run found is agreed to at the terminal, or by a flag: never by silence.
+
+    Args:
+        agreed: series and reasons that were known, and agreed to, when the run was begun.
+
+    Raises:
+        InputRefused, UsageError: somebody has to decide, and nobody is here.
+    """
     attended = conversation.present and not options.yes
-    damage = planned.preflight.damage
+    damage = [one for one in findings.damage if (one.series, one.why.value) not in agreed]
     if damage and not attended and not options.ignore_preflight:
         found = "; ".join(f"series {one.series}: {one.sentence}" for one in damage)
         raise InputRefused(
@@ -122,8 +138,8 @@ def _agree_to_findings(planned: Planned, options: Options, conversation: Convers
             " issue as far as it goes.",
             add_flags=("--ignore-preflight",),
         )
-    messages = planned.preflight.messages
-    if messages and not attended and not planned.rehearsal and not options.messages_ok and options.between is None:
+    messages = [number for number in findings.messages if (number, Why.MESSAGES.value) not in agreed]
+    if messages and not attended and not rehearsal and not options.messages_ok and options.between is None:
         which = ", ".join(map(str, messages))
         raise UsageError(
             f"Series {which} {'sends' if len(messages) == 1 else 'send'} each customer a message with her coupon, at"

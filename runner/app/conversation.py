@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from runner.app.intake import Intake
 from runner.core.forecast import NOTHING_AHEAD, Ahead
 from runner.core.jobspec import DatedJob
 from runner.core.planning import Plan
-from runner.core.preflight import NOT_CHECKED, Findings
+from runner.core.preflight import NOT_CHECKED, Findings, HeldBack
 from runner.ports import Beat, Progress
 from runner.settings import Options
 
@@ -59,6 +59,9 @@ class Conversation:
 
     def show_resume(self, run: RunFacts, counts: RunCounts) -> None:
         """Show what is left of an unfinished run, and whose it is."""
+
+    def show_check(self, run: RunFacts, held_back: Sequence[HeldBack], findings: Findings) -> None:
+        """Show what the settings of the series say of what is left of an unfinished run."""
 
     def note(self, sentence: str) -> None:
         """Say something worth a line."""

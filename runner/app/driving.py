@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from runner.adapters.ledger.doubts import doubts_of
 from runner.adapters.ledger.engine_ledger import SqliteLedger
 from runner.adapters.ledger.files import LedgerFile
-from runner.adapters.ledger.runs import RunFacts, count_run, series_left
+from runner.adapters.ledger.runs import RunFacts, count_run, series_closed, series_left
 from runner.app.guarding import Bounds, End, bounds_of, stop_of_guards
 from runner.app.listening import Helm, Listener
 from runner.app.place import Api, code_table, open_api, pace_of
@@ -176,7 +176,7 @@ class _Drive:
             note=self._progress.say,
             stopped=lambda: self._stop is not None,
         )
-        left: frozenset[int] = frozenset()
+        left = series_closed(self._ledger, self._run.id)
         while True:
             self._engine = self._make_engine(live, reader, left, settling)
             stop = await self._engine.run()

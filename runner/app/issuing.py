@@ -129,7 +129,7 @@ def run_files(
         check_plan(work, staging, campaign_of(org, intake, intake.scope), org, options, intake)
         resumed = None
         if intake.scope is not None:
-            resumed = deal_with_unfinished(ledger, intake, api, request, clock, conversation, lock)
+            resumed = deal_with_unfinished(ledger, intake, api, request, clock, conversation, lock, preflight)
         _look_up(staging, intake, org, api, options, clock, conversation)
         planned, overlap = agree(staging, preflight, intake, org, ledger, api, options, clock, conversation)
         for note in notes_of(work, staging):

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from runner.adapters.credentials import BasicCredentials, Credentials, OAuthCredentials
 from runner.adapters.hosts import check_url, is_loopback
 from runner.adapters.ledger.files import LedgerFile, is_rehearsal
-from runner.adapters.ledger.locks import ScopeLock
-from runner.adapters.ledger.pace_file import PaceFile, pace_path
+from runner.adapters.ledger.locks import ScopeLock, lock_folder
+from runner.adapters.ledger.pace_file import PaceFile, pace_path, why_unusable
 from runner.adapters.ledger.scopes import Org, create_org, find_org
 from runner.core.codes import CodeTable
 from runner.errors import NoLedger, SettingsError, UsageError
@@ -44,13 +44,13 @@ class Place:
 class Api:
     """Where calls go and as whom. `fingerprint`: changes when the credentials do.
 
-    `ledger`: the one whose folder keeps the pace of the key; None: no ledger is used.
+    `pace_folders`: where the pace of the key is kept, the first that can be used; none: nobody else uses the key.
     """
 
     url: str
     credentials: Credentials
     fingerprint: str
-    ledger: Path | None = None
+    pace_folders: tuple[Path, ...] = ()
 
     @property
     def loopback(self) -> bool:
@@ -163,7 +163,8 @@ def real_api(options: Options, environment: Mapping[str, str]) -> Api:
         )
     url = check_url(options.api_url, options.allowed_hosts)
     credentials = read_credentials(environment)
-    return Api(url=url, credentials=credentials, fingerprint=credentials.fingerprint())
+    folders = (state_folder(environment) / "pace",)
+    return Api(url=url, credentials=credentials, fingerprint=credentials.fingerprint(), pace_folders=folders)
 
 
 def truth_path(place: Place) -> Path:
@@ -200,10 +201,15 @@ def api_of(options: Options, place: Place, environment: Mapping[str, str]) -> It
         SettingsError, LockHeld: as `real_api` and `rehearsal_api` say.
     """
     if not place.rehearsal:
-        yield replace(real_api(options, environment), ledger=place.ledger)
+        yield beside_ledger(real_api(options, environment), place.ledger)
         return
     with rehearsal_api(options, place) as api:
-        yield replace(api, ledger=place.ledger)
+        yield api
+
+
+def beside_ledger(api: Api, ledger: Path) -> Api:
+    """The same for a command that has a ledger: the pace may be kept beside its locks where it cannot be elsewhere."""
+    return replace(api, pace_folders=(*api.pace_folders, lock_folder(ledger)))
 
 
 def _forget_rehearsal(place: Place) -> None:
@@ -237,16 +243,32 @@ def open_api(options: Options, api: Api) -> CouponApi:
 
 
 def pace_of(options: Options, api: Api, clock: Clock, say: Callable[[str], None] | None = None) -> Pace:
-    """The pace of the key: shared with every process that uses it with this ledger. Without a limit, of this one only.
+    """The pace of the key: shared with every process of this user that uses it. Without a limit, of this one only.
 
-    `say`: told when the limit of another process holds.
+    `say`: told when the limit of another process holds, and when the pace is shared with fewer than it should be.
     """
     rate = options.key_limit(loopback=api.loopback)
-    store = None
-    if rate is not None and api.ledger is not None:
-        host = urlsplit(api.url).netloc.casefold()
-        store = PaceFile(pace_path(api.ledger, host=host, fingerprint=api.fingerprint), now=clock.now, wall=clock.wall)
+    store = _pace_file(api, clock, say) if rate is not None and api.pace_folders else None
     return Pace(rate, clock, store=store, say=say, leave=options.leave_share)
+
+
+def _pace_file(api: Api, clock: Clock, say: Callable[[str], None] | None) -> PaceFile:
+    """In the user's state folder; where nothing can be written there, beside the ledger's locks."""
+    host = urlsplit(api.url).netloc.casefold()
+    paths = [pace_path(folder, host=host, fingerprint=api.fingerprint) for folder in api.pace_folders]
+    problems = {}
+    for path in paths:
+        if (problem := why_unusable(path)) is None:
+            break
+        problems[path] = problem
+    else:
+        path = paths[0]  # whoever uses it first says what is wrong with it
+    if problems and path not in problems and say is not None:
+        say(
+            f"the pace of the key is kept in {path.parent}, since {paths[0].parent} cannot be used"
+            f" ({problems[paths[0]]}): runs with another ledger do not share it, and could exceed the limit together"
+        )
+    return PaceFile(path, now=clock.now, wall=clock.wall)
 
 
 def code_table(options: Options) -> CodeTable:

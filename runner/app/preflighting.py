@@ -1,16 +1,17 @@
 """The check before a run: one harmless read before the files are read, then the settings of the series of the plan.
 
 Asks and passes on; what the answers mean is decided in `core.preflight`, and which orders that concerns is found in the
-staged tables. A read that nobody may make is said, and the run goes on without it.
+staged tables, or for an unfinished run in its own. A read that nobody may make is said, and the run goes on without it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from runner.adapters.ledger.holding_back import HoldingBack
+from runner.adapters.ledger.holding_open import OpenOrders
 from runner.adapters.ledger.staging import Staging
 from runner.app.place import Api, open_api, pace_of
 from runner.app.reading import ApiReader
@@ -21,6 +22,9 @@ from runner.core.preflight import (
     NOT_CHECKED,
     Asked,
     Findings,
+    HeldBack,
+    Hold,
+    Remark,
     exclusions_of,
     find_holds,
     find_remarks,
@@ -84,25 +88,57 @@ class Preflight:
             ApiRefusesAll: credentials, address or request are refused.
         """
         wanted = [one.series for one in plan.series if one.missing or one.back]
+        settings = self._settings_of(wanted)
+        if settings is None or not wanted:
+            return plan, Findings(problem=self._problem) if wanted else NOT_CHECKED
+        now = self.clock.wall()
+        holds = find_holds(wanted, settings, now=now, end=self._end(now, plan.calls))
+        plan = staging.hold_back(HoldingBack(holds, exclusions_of(settings), send=self.options.ignore_preflight))
+        asked = [Asked(one.series, one.missing) for one in plan.series]
+        end, cap = self._end(now, plan.calls), self.options.max_coupons
+        remarks = find_remarks(asked, settings, now=now, end=end, cap=cap)
+        return plan, self._found(settings, holds, remarks)
+
+    def look_again(self, orders: OpenOrders, *, spent: int) -> tuple[tuple[HeldBack, ...], Findings]:
+        """Check the series of what is left of an unfinished run; what of it cannot succeed, and what else was found.
+
+        Args:
+            orders: what may still be asked for; what cannot succeed is noted there, unless it is sent nonetheless.
+            spent: coupons that count under the run's cap already.
+
+        Raises:
+            ApiRefusesAll: credentials, address or request are refused.
+        """
+        wanted = [one.series for one in orders.asked()]
+        settings = self._settings_of(wanted)
+        if settings is None or not wanted:
+            return (), Findings(problem=self._problem) if wanted else NOT_CHECKED
+        now, most = self.clock.wall(), self.options.max_coupons
+        holds = find_holds(wanted, settings, now=now, end=self._end(now, orders.calls()))
+        held_back = orders.hold_back(HoldingBack(holds, exclusions_of(settings), send=self.options.ignore_preflight))
+        end, cap = self._end(now, orders.calls()), max(0, most - spent) if most is not None else None
+        remarks = find_remarks(orders.asked(), settings, now=now, end=end, cap=cap)
+        return held_back, self._found(settings, holds, remarks)
+
+    def _settings_of(self, wanted: Sequence[int]) -> Mapping[int, SeriesSettings] | None:
+        """The settings of these series, of those that the API knows; None when they cannot be read."""
         left = [number for number in wanted if number not in self._asked]
         if left and not self._problem:
             unread = asyncio.run(self._read(left, tries=1 if self._away else _TRIES))
             self._problem = unread.problem if unread is not None else ""
-        if self._problem or not wanted:
-            return plan, Findings(problem=self._problem) if wanted else NOT_CHECKED
-        now, rate = self.clock.wall(), self.options.parsed_rate(loopback=self.api.loopback)
-        settings = {number: self._told(self._settings[number]) for number in wanted if number in self._settings}
-        holds = find_holds(wanted, settings, now=now, end=now + least_seconds(plan.calls, rate))
+        if self._problem:
+            return None
+        return {number: self._told(self._settings[number]) for number in wanted if number in self._settings}
+
+    def _end(self, now: float, calls: int) -> float:
+        """When so many calls are done at the earliest."""
+        return now + least_seconds(calls, self.options.parsed_rate(loopback=self.api.loopback))
+
+    def _found(
+        self, settings: Mapping[int, SeriesSettings], holds: tuple[Hold, ...], remarks: tuple[Remark, ...]
+    ) -> Findings:
         ignored = self.options.ignore_preflight
-        plan = staging.hold_back(HoldingBack(holds, exclusions_of(settings), send=ignored))
-        remarks = find_remarks(
-            [Asked(one.series, one.missing) for one in plan.series],
-            settings,
-            now=now,
-            end=now + least_seconds(plan.calls, rate),
-            cap=self.options.max_coupons,
-        )
-        return plan, Findings(settings=settings, holds=holds, remarks=remarks, checked=True, ignored=ignored)
+        return Findings(settings=settings, holds=holds, remarks=remarks, checked=True, ignored=ignored)
 
     def _told(self, settings: SeriesSettings) -> SeriesSettings:
         """A rehearsal that was told nothing of the series makes their values up: these are not shown."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from runner.adapters.old_reports import OldReport, old_reports
 from runner.app.conversation import Conversation, Request
 from runner.app.loading import override
 from runner.app.org_checks import check_same_org
-from runner.app.place import Api, open_api, open_ledger, open_org, pace_of, place_of, real_api
+from runner.app.place import Api, beside_ledger, open_api, open_ledger, open_org, pace_of, place_of, real_api
 from runner.app.reading import ApiReader
 from runner.app.recovering_reports import take_report
 from runner.core.coupon_reads import CouponPage, CustomerCoupon, Unread
@@ -127,7 +127,7 @@ def recover(choices: Choices, request: Request, *, clock: Clock, conversation: C
             )
         api = None if choices.accept_loss and options.api_url is None else real_api(options, request.environment)
         if api is not None:
-            api = replace(api, ledger=ledger.path)
+            api = beside_ledger(api, ledger.path)
             check_same_org(ledger, org, None, api, options)
         nameless = lost_calls.nameless_customers(ledger, org.id)
         _agree(ledger, org, reports, api, options, conversation, nameless)

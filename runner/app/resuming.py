@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from runner.adapters.ledger.bounds import missing_by_series
+from runner.adapters.ledger.engine_ledger import SqliteLedger
 from runner.adapters.ledger.files import LedgerFile
+from runner.adapters.ledger.holding_open import OpenOrders
 from runner.adapters.ledger.locks import ScopeLock
 from runner.adapters.ledger.recovery import recover_scope
 from runner.adapters.ledger.runs import (
     UNFINISHED,
+    RunCounts,
     RunFacts,
     RunState,
+    add_override,
     count_run,
     find_run,
     newest_run,
     unfinished_run_of,
 )
 from runner.adapters.ledger.scopes import find_org, scope_of
+from runner.app.consent import agree_to_findings
 from runner.app.continuity import check_history
 from runner.app.conversation import Conversation, Request
 from runner.app.guarding import check_values, end_of, values_of
@@ -26,9 +34,12 @@ from runner.app.intake import Intake
 from runner.app.loading import override
 from runner.app.org_checks import check_run_of_org, check_same_org, record_moved
 from runner.app.place import Api, api_of, open_ledger, open_org, place_of
+from runner.app.preflighting import Preflight
 from runner.app.running import Ended, execute, finish
 from runner.app.settling import settle_before_run
+from runner.core.preflight import remarks_of_record
 from runner.core.steering import Command
+from runner.core.wording import counted
 from runner.errors import InputRefused, UsageError
 from runner.ports import Clock
 from runner.settings import Options, resolve
@@ -38,6 +49,9 @@ NOT_REMEMBERED = frozenset(
     | {"reissue_revoked", "ignore_preflight", "preflight"}
 )
 """Options that belong to one execution and are not taken over by `resume`."""
+
+_CLOSED_AT_ONCE = 1000
+"""Orders that are queued for the ledger before it is waited for."""
 
 
 def resume_run(name: str | None, request: Request, *, clock: Clock, conversation: Conversation) -> Ended:
@@ -66,6 +80,8 @@ def resume_run(name: str | None, request: Request, *, clock: Clock, conversation
         if options.max_value is not None:
             check_values(values_of(run), missing_by_series(ledger, run.id))
         api = stack.enter_context(api_of(options, place, request.environment))
+        preflight = Preflight(api=api, options=options, clock=clock, rehearsal=ledger.rehearsal)
+        preflight.knock(list(missing_by_series(ledger, run.id)))
         org, scope = find_org(ledger, run.org), scope_of(ledger, run.scope_id)
         assert org is not None and scope is not None  # noqa: S101, PT018 - a run has both
         moved = check_same_org(ledger, org, scope, api, options)
@@ -85,11 +101,14 @@ def resume_run(name: str | None, request: Request, *, clock: Clock, conversation
         _check_not_abandoned(run)
         counts = count_run(ledger, run.id)
         conversation.show_resume(run, counts)
-        if not options.yes and counts.open_orders:
-            if not conversation.present:
-                raise UsageError(f"Nobody is here to agree: add --yes to go on with {run.name}.", add_flags=("--yes",))
-            if not conversation.confirm(f"Go on with {counts.missing:,} coupons?"):
+        if counts.open_orders and not options.yes and not conversation.present:
+            raise UsageError(f"Nobody is here to agree: add --yes to go on with {run.name}.", add_flags=("--yes",))
+
+        def agree(left: int) -> None:
+            if left and not options.yes and not conversation.confirm(f"Go on with {counted(left, 'coupon')}?"):
                 raise InputRefused("Not agreed: nothing was sent.")
+
+        _check_again(ledger, run, counts, preflight, conversation, agree)
         if moved:
             record_moved(ledger, run, org, scope, api, clock)
         with conversation.watching() as progress:
@@ -103,6 +122,53 @@ def resume_run(name: str | None, request: Request, *, clock: Clock, conversation
                 conversation=conversation,
                 end=end,
             )
+
+
+def _check_again(
+    ledger: LedgerFile,
+    run: RunFacts,
+    counts: RunCounts,
+    preflight: Preflight,
+    conversation: Conversation,
+    agree: Callable[[int], None],
+) -> None:
+    """Check the series of what is left: what cannot succeed by now is told and, once all is agreed to, held back.
+
+    Args:
+        agree: is told how many coupons are left to issue, and raises when somebody does not want that.
+
+    Raises:
+        InputRefused, UsageError: there is something that was not known when the run was agreed to, and nobody is here
+            to decide. ApiRefusesAll: credentials, address or request are refused.
+    """
+    if not counts.open_orders:
+        return
+    options = preflight.options
+    with OpenOrders(ledger, run.id) as orders:
+        held_back, findings = preflight.look_again(orders, spent=counts.spent)
+        conversation.show_check(run, held_back, findings)
+        if options.ignore_preflight:
+            agree(counts.missing)
+            if held_back or findings.damage:
+                clock = preflight.clock
+                add_override(ledger, run, override("ignore_preflight", clock), at=clock.wall())
+            return
+        left = sum(one.missing for one in orders.asked())
+        if left:
+            agreed = remarks_of_record(run.args.get("preflight"))
+            agree_to_findings(findings, options, conversation, rehearsal=ledger.rehearsal, agreed=agreed)
+        agree(left)
+        if held_back:
+            asyncio.run(_hold_back(ledger, run, orders))
+
+
+async def _hold_back(ledger: LedgerFile, run: RunFacts, orders: OpenOrders) -> None:
+    """Close what cannot succeed, for this run: 0 calls, and failed with the reason."""
+    async with SqliteLedger(ledger) as live:
+        for number, (order, reason) in enumerate(orders.held_back(), start=1):
+            live.close_order(run.id, order, reason)
+            if number % _CLOSED_AT_ONCE == 0:
+                await live.flush()
 
 
 def abandon_run(name: str, why: str, request: Request, *, clock: Clock) -> Ended:
@@ -135,6 +201,7 @@ def deal_with_unfinished(
     clock: Clock,
     conversation: Conversation,
     lock: ScopeLock,
+    preflight: Preflight,
 ) -> Ended | None:
     """The campaign's unfinished run comes first: its rest is issued, or it is abandoned, or this run is refused."""
     if intake.scope is None:
@@ -179,6 +246,7 @@ def deal_with_unfinished(
             add_flags=("--yes",),
         )
     conversation.note(f"first the rest of the unfinished run {unfinished.name}: {counts.missing:,} coupons")
+    _check_again(ledger, unfinished, counts, replace(preflight, options=options), conversation, lambda _: None)
     lock.name_run(unfinished.name)
     with conversation.watching() as progress:
         ended = execute(

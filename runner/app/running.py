@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.adapters.ledger.bounds import missing_by_series
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.recovery import recover_scope
 from runner.adapters.ledger.reports import RunReader
-from runner.adapters.ledger.runs import RunFacts, RunState, count_run, set_run_state
+from runner.adapters.ledger.runs import RunFacts, RunState, count_run, series_left, set_run_state
 from runner.adapters.report_files import WorkbookOptions, Written, prepare_folder, write_reports
 from runner.app.canary import Canary
 from runner.app.conversation import Conversation
@@ -19,17 +20,21 @@ from runner.app.place import Api, code_table, owner_of_process
 from runner.app.stopping import first_signal_waits
 from runner.core.codes import CodeTable
 from runner.core.totals import STOPS, principal_exit
+from runner.core.wording import duration
 from runner.engine import EXIT_OF_STOP, Stop
 from runner.errors import Fatal
 from runner.ports import Clock, Progress
 from runner.settings import Options
+
+_DRY_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """How a run ended: its exit codes (the principal one first), what was written, why it stopped early if it did.
 
-    `resumed`: the unfinished run of the campaign that came first, if there was one.
+    `resumed`: the unfinished run of the campaign that came first, if there was one. `dry`: the series that were given
+    up since their queues stayed empty, and for how many seconds that was waited for.
     """
 
     run: RunFacts
@@ -37,6 +42,8 @@ class Ended:
     written: Written
     stop: Stop | None
     resumed: Ended | None = None
+    dry: tuple[int, ...] = ()
+    dry_seconds: float = 0.0
 
     @property
     def why(self) -> str:
@@ -49,6 +56,10 @@ class Ended:
             )
         if self.stop is not None:
             parts.append(self.stop.message)
+        elif self.dry:
+            which = ", ".join(map(str, self.dry[:_DRY_SHOWN])) + (", …" if len(self.dry) > _DRY_SHOWN else "")
+            waited = f" for {duration(self.dry_seconds)}" if self.dry_seconds else ""
+            parts.append(f"series {which} gave no coupon{waited} (5005)")
         return "; ".join(parts)
 
     @property
@@ -130,7 +141,8 @@ def finish(
         raise
     found = written.exit_codes
     set_run_state(ledger, run, state, at=clock.wall(), exit_code=principal_exit(found), exit_codes=found, reason=reason)
-    return Ended(run=run, codes=tuple(found), written=written, stop=stop)
+    dry = tuple(sorted(series_left(ledger, run.id) & missing_by_series(ledger, run.id).keys()))
+    return Ended(run=run, codes=tuple(found), written=written, stop=stop, dry=dry, dry_seconds=options.queue_budget)
 
 
 def workbooks_of(options: Options, codes: CodeTable) -> WorkbookOptions | None:

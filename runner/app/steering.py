@@ -21,8 +21,8 @@ PATIENCE_SECONDS = 5.0
 """How long the run has to answer before the word is taken back."""
 
 _LOOK_SECONDS = 0.1
-_FOR_A_NEW_PROCESS = ("rate", "concurrency", "max_coupons", "limit", "api_url", "same_org", "timeout", "grace")
-"""Flags of `resume` that a live run does not hear."""
+_HEARD = frozenset({"org", "ledger", "settings", "sandbox", "yes", "json", "progress"})
+"""Flags of `resume` that say where the run is and how to answer; no other is heard by a live run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,8 @@ def unpause(name: str | None, request: Request, *, clock: Clock) -> Steered | No
     holder = holder_of(ledger, run)
     if holder is None or holder.run != run.name or paused_now(ledger, run, holder) is None:
         return None
-    given = [f"--{flag.replace('_', '-')}" for flag in _FOR_A_NEW_PROCESS if request.flags.get(flag) is not None]
+    told = [flag for flag, value in request.flags.items() if value is not None and flag not in _HEARD]
+    given = [f"--{flag.replace('_', '-')}" for flag in told]
     if given:
         pace = " (`coupon-runner set-rate` changes its pace)" if "--rate" in given else ""
         raise UsageError(

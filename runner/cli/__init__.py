@@ -33,6 +33,8 @@ from runner.errors import CouponRunnerError
 COMMANDS = (commands, steering, machine, settling, auditing, undoing, caring, templates)
 """Modules whose import adds their commands to the program."""
 
+_LASTING = ("--ledger", "--org", "--settings")
+
 _USAGE_PROBLEM: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 """What the parser of flags raises; it exports the errors below it only."""
 
@@ -67,7 +69,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except _Interrupted as stopped:
         return _interrupted(stopped.number, command, words)
     except CouponRunnerError as error:
-        following, when = error.next_command, error.again or ""
+        following, when = _at_the_same_ledger(error.next_command, words), error.again or ""
         if error.add_flags or error.again:
             following = command_line(*words, *error.add_flags)
         return _say(error.exit_code, error.message, command, words, following, when=when, details=error.details)
@@ -89,6 +91,18 @@ def run_command(arguments: Sequence[str]) -> int:
         if lost is not None:
             return _say(FATAL, _not_printed(lost), command, [], "runs")
         return _say(FATAL, _fault(error, verbose=_is_verbose(words)), command, words, "coupon-runner runs")
+
+
+def _at_the_same_ledger(next_command: str | None, words: Sequence[str]) -> str | None:
+    """A command that an error suggests, with the flags of this one by which it meets the same ledger and org."""
+    if next_command is None or "…" in next_command:
+        return next_command
+    given: list[str] = []
+    for number, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag in _LASTING and flag not in next_command:
+            given += [flag, value if equals else next(iter(words[number + 1 :]), "")]
+    return next_command + command_line(*given).removeprefix(command_line())
 
 
 def _nowhere() -> TextIO:

@@ -407,6 +407,8 @@ def resume(
     between: f.Between = None,
     timezone: f.Timezone = None,
     canary: f.Canary = None,
+    ignore_preflight: f.IgnorePreflight = None,
+    messages_ok: f.MessagesOk = None,
     limit: f.Limit = None,
     rate: f.RateFlag = None,
     leave: f.Leave = None,

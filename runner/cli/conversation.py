@@ -16,15 +16,18 @@ from runner.adapters.profiling import ColumnProfile
 from runner.adapters.terminal.asking import ask, confirm, is_terminal
 from runner.adapters.terminal.bar import BarProgress
 from runner.adapters.terminal.plan_view import ColumnSeen, SeriesSeen, plan_json, show_plan
+from runner.adapters.terminal.preflight_view import show_preflight
 from runner.adapters.terminal.progress import progress_for
 from runner.adapters.terminal.screens import screen_for
 from runner.adapters.terminal.texts import minute, stamp
 from runner.app.checking import check_document
 from runner.app.conversation import Conversation, Planned
 from runner.app.guarding import end_of
+from runner.app.input_files import list_of_record
 from runner.app.place import Place
 from runner.core.codes import CodeTable
 from runner.core.forecast import Forecast, forecast
+from runner.core.preflight import Findings, HeldBack
 from runner.core.probing import say
 from runner.core.wording import counted
 from runner.errors import NotNow
@@ -79,6 +82,14 @@ class TerminalConversation(Conversation):
             f"{counts.issued:,} of {counted(counts.target, 'coupon')} issued, {counts.held:,} in doubt,"
             f" {counts.missing:,} left to issue to {counted(counts.open_orders, 'order')}"
         )
+
+    def show_check(self, run: RunFacts, held_back: Sequence[HeldBack], findings: Findings) -> None:
+        """Show what the settings of the series say of what is left of an unfinished run."""
+        if not self._quiet:
+            listed = list_of_record(run.args.get("series_list"))
+            names = {one.id: one.name for one in listed.series.entries} if listed is not None else {}
+            files = [str(file.get("name", "")) for file in run.files]
+            show_preflight(self.console, held_back, findings, files, names)
 
     def note(self, sentence: str) -> None:
         """Say something worth a line."""

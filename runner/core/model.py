@@ -160,7 +160,8 @@ class Exchange:
     `left`: False only when it is certain that no byte of the request was written. `status`: None when no status line
     came. `headers`: lower-case names. `complete`: the whole body came. `failure`: None or a short word for what broke
     (timeout, reset, refused, dns, tls, protocol, too_large, cancelled; credentials: the API grants no token, so that no
-    call can leave). `seconds`: from the start to the end of the exchange.
+    call can leave). `seconds`: from the start to the end of the exchange; `seconds_to_leave`: until its first byte was
+    written, since a connection or a token may have to come first (0.0: at once, or it never left).
     """
 
     left: bool
@@ -171,6 +172,7 @@ class Exchange:
     failure: str | None = None
     detail: str = ""
     seconds: float = 0.0
+    seconds_to_leave: float = 0.0
 
 
 class CodeClass(StrEnum):

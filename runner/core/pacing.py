@@ -18,8 +18,11 @@ from runner.errors import UsageError
 CUSTOMER_ROUNDS = 6
 """Rounds for a customer whom another action keeps busy (code 521) before the row is given up for this run."""
 
-GUARD = 0.015
+GUARD = 0.018
 """Share of a window by which slots are spread wider than the limit asks, and by which a call may be sent late."""
+
+LATE = 0.35
+"""Share of `GUARD` by which a call may be late unsaid; the rest is for calls that arrive faster than those before."""
 
 AHEAD = 0.02
 """How long before it is due a slot may be taken, in seconds: what a process took and does not use is lost."""
@@ -146,9 +149,10 @@ class Wait(NamedTuple):
 class PaceState:
     """The pace of one key: evenly spread slots, so that no window of the limit's length ever holds more than its calls.
 
-    That holds for calls sent at their slots, and for calls sent late by up to `GUARD` of a window; whoever sends later
-    than that says so by `late`, and the call that would share its window with too many keeps its distance. Time that
-    nobody used is not made up for, but for a moment (`slack`), so there is never a burst.
+    That holds for calls sent at their slots, and for calls sent late by up to `tolerance`; whoever sends later than
+    that says so by `late`, and the call that would share its window with too many keeps its distance. What the way to
+    the API takes may then differ from call to call by most of `GUARD`. Time that nobody used is not made up for, but
+    for a moment (`slack`), so there is never a burst.
 
     Several processes share one state; the lowest of their limits holds. When several wait, a much smaller job gets
     `_WEIGHT` slots for each one of a larger, and nobody's slot is wasted for that. Without a rate a slot is now, until
@@ -227,7 +231,7 @@ class PaceState:
     @property
     def tolerance(self) -> float:
         """How late a call may be sent before it has to be said (`late`), in seconds."""
-        return 0.8 * GUARD * self.window
+        return LATE * GUARD * self.window
 
     @property
     def slack(self) -> float:
@@ -297,7 +301,7 @@ class PaceState:
         if now - slot <= self.tolerance:
             return
         for rate in {one.rate for one in self.members.values() if one.rate is not None}:
-            distance = (1 + 0.2 * GUARD) * rate.window_seconds
+            distance = (1 + (1 - LATE) * GUARD) * rate.window_seconds
             self._keep(index + rate.calls, now + distance)
 
     def _keep(self, index: int, not_before: float) -> None:

@@ -162,6 +162,12 @@ def values_of_record(record: object) -> dict[int, Decimal]:
     return {int(number): Decimal(str(value)) for number, value in values.items()} if isinstance(values, dict) else {}
 
 
+def remarks_of_record(record: object) -> frozenset[tuple[int, str]]:
+    """Series and reasons that were told when a run was agreed to, out of what it recorded; empty where nothing was."""
+    remarks = record.get("remarks") if isinstance(record, dict) else None
+    return frozenset((int(one["series"]), str(one["why"])) for one in remarks or ())
+
+
 def least_seconds(calls: int, rate: Rate | None) -> float:
     """How long so many calls take at least, by the pace alone; 0 without one."""
     return calls * rate.window_seconds / rate.calls if rate is not None else 0.0

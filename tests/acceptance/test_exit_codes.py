@@ -161,6 +161,7 @@ def test_6_when_the_api_is_out_of_reach_and_nothing_left_this_machine(desk):
     file = desk.write("list.csv", rows(3))
     words = ["--campaign", "c", "--yes", "--max-coupons", "9", "--reach-budget", "0s", "--json"]
     ended = desk.run("run", file, *words, expect=6)
+    assert "exit 6: the API cannot be reached (" in ended.last_line
     assert desk.reports_of(ended).summary["coupons"]["in_doubt"] == 0
     with desk.serving(port=port) as server:
         desk.run("resume", "--yes")
@@ -198,7 +199,10 @@ def test_75_when_the_queue_of_a_series_stays_empty(desk):
     """Other series go on; its rows are not_sent with 5005 and what to do, and can be sent again as they are."""
     dry = desk.config('[[series]]\nid = 535521\nanswers = ["5005"]\nrepeat_last = true\n')
     file = desk.write("list.csv", [*rows(3), *rows(2, 535521)])
-    reports = desk.rehearse(file, "--sandbox-config", dry, "--queue-budget", "0s", expect=75)
+    words = ["run", file, "--sandbox", "--yes", "--sandbox-config", dry, "--json"]
+    ended = desk.run(*words, "--queue-budget", "1s", expect=75)
+    assert "exit 75: series 535521 gave no coupon for 1 s (5005); 2 rows not sent. Next: " in ended.last_line
+    reports = desk.reports_of(ended)
     assert reports.statuses() == ["issued"] * 3 + ["not_sent"] * 2
     assert {line["_error_code"] for line in reports.results[3:]} == {"5005"}
     assert all(line["_advice"] for line in reports.results[3:])

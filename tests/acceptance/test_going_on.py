@@ -85,3 +85,21 @@ def test_resume_at_another_address_or_with_other_credentials_needs_same_org(desk
         assert [override["what"] for override in ended.summary["overrides"]] == ["same_org"]
         desk.run("run", desk.folder / "list.csv", "--campaign", "c", *CAP, **somebody)
         assert server.issued() == 6
+
+
+def test_resume_asks_nothing_of_a_series_whose_lines_have_failed_for_good(desk):
+    """It issues what it said it would: whoever mended the series runs the file of failures."""
+    rows = [f"{mobile(10 * series + number)},{series},1" for number in range(1, 5) for series in (1, 2)]
+    with desk.serving("[[series]]\nid = 2\nexternal = true\n") as server:
+        desk.init(server)
+        flags = ["--limit", "3", "--ignore-preflight"]
+        desk.run("run", desk.write("list.csv", rows), "--campaign", "c", *CAP, *flags, expect=1)
+        port, issued, posts = server.port, server.issued(), server.posts()
+    with desk.serving(port=port) as server:
+        ended = desk.run("resume", "--yes", "--json", expect=1)
+        assert f"{4 - issued} left to issue" in ended.err
+        assert (server.issued(), server.posts()) == (4, posts + 4 - issued)
+        reports = desk.reports_of(ended)
+        assert reports.lines() == {"issued": 4, "failed": 4}
+        desk.run("run", reports.folder / "failures.csv", *CAP)
+        assert server.issued() == 8

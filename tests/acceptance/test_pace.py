@@ -47,6 +47,22 @@ def test_two_campaigns_on_one_key_and_a_kill_stay_just_below_a_limit_that_is_enf
         assert (len(both) - 1) / (both[-1] - both[0]) >= 0.8 * 20
 
 
+def test_two_ledgers_with_one_key_share_its_limit(desk: Desk) -> None:
+    """Each process alone would use all of it: together no 429 and no window above the limit."""
+    config = f"latency_seconds = 0.05\n[limits]\nlimit = {LIMIT}\nwindow_seconds = {WINDOW}\n"
+    with desk.serving(config) as server:
+        desk.init(server)
+        other = ("--ledger", desk.folder / "other" / "ledger.db")
+        desk.run("init", "--org", "acme", "--api-url", server.url, *other)
+        first = desk.start("run", *list_of(desk, "first", 0, 45))  # type: ignore[arg-type]
+        second = desk.start("run", *list_of(desk, "second", 1000, 45), *other)  # type: ignore[arg-type]
+        assert (first.wait(), second.wait()) == (0, 0)
+        assert not times_of(server, 429)
+        came = times_of(server, 200)
+        assert len(came) == 90
+        assert max(bisect.bisect_left(came, start + WINDOW) - at for at, start in enumerate(came)) <= LIMIT
+
+
 @pytest.mark.parametrize("retry_after", ["none", "date"])
 def test_what_a_lower_limit_of_the_key_taught_is_told_at_the_end(desk: Desk, retry_after: str) -> None:
     """All is issued; the terminal and summary.json say that the API throttled, and what it let through."""

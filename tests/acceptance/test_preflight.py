@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.acceptance.desk import Desk, mobile
+from tests.acceptance.desk import Desk, Server, mobile
 
 ACCESS = '[auth]\nuser = "till.sample"\npassword = "open-sesame-9000001"\n'
 SERIES = """
@@ -143,3 +143,106 @@ def test_wrong_credentials_end_a_run_before_its_file_is_even_opened(desk: Desk) 
         assert "refuses the credentials" in ended.last_line
         assert server.posts() == 0
         assert "list.xlsx" in desk.run("run", broken, "--campaign", "may", *CAP, expect=3).last_line
+
+
+CHANGED = """
+[[series]]
+id = 1
+valid_till = 2020-01-01
+[[series]]
+id = 2
+max_per_customer = 1
+[[series]]
+id = 3
+messages = true
+"""
+REST = [
+    f"{mobile(n)},{series},{count}" for series, count in ((1, 1), (2, 2), (3, 1)) for n in (2 * series, 20 * series)
+]
+
+
+def _begun(desk: Desk, server: Server) -> str:
+    """A run of which one order of each series was sent; its id."""
+    desk.init(server)
+    file = desk.write("list.csv", REST)
+    return str(desk.issue("run", file, "--campaign", "may", *CAP, "--limit", "3", expect=75).summary["run"])
+
+
+def test_resume_looks_again_and_does_not_send_what_cannot_succeed_by_now(desk: Desk) -> None:
+    """Told with reason and rows before anything; failed with 0 attempts; messages still need a word."""
+    with desk.serving() as server:
+        run = _begun(desk, server)
+        assert server.posts() == 3
+        port = server.port
+    with desk.serving(CHANGED, port=port) as server:
+        refused = desk.run("resume", "--yes", expect=2)
+        assert "Series 3 sends each customer a message" in refused.last_line
+        assert desk.run("show", run, "--json").json["coupons"]["missing"] == 4
+        reports = desk.issue("resume", "--yes", "--messages-ok", expect=1)
+        assert server.posts() == 4
+        told = desk.run("show", run, "--json").json
+        assert told["state"] == "finished"
+        lines = [(line["_series"], line["_status"], line["_error_code"], line["_attempts"]) for line in reports.results]
+        assert lines == [
+            ("1", "issued", "", "1"),
+            ("1", "failed", "held_back", "0"),
+            ("2", "issued", "", "1"),
+            ("2", "failed", "held_back", "0"),
+            ("3", "issued", "", "1"),
+            ("3", "issued", "", "1"),
+        ]
+        assert "the series expired on 2020-01-01" in reports.results[1]["_error_message"]
+        desk.run("audit", "--org", "acme")
+
+
+def test_resume_tells_what_it_holds_back_and_sends_it_when_somebody_says_so(desk: Desk) -> None:
+    """Each is tried once; that somebody said so is recorded."""
+    with desk.serving() as server:
+        _begun(desk, server)
+        port = server.port
+    with desk.serving(CHANGED, port=port) as server:
+        sent = desk.run("resume", "--yes", "--ignore-preflight", "--messages-ok", "--json", expect=1)
+        assert "2 orders (3 coupons) cannot succeed" in sent.err
+        assert "Series 1: 1 order (1 coupon), the series expired on 2020-01-01" in " ".join(sent.err.split())
+        assert server.posts() == 6
+        reports = desk.reports_of(sent)
+        assert [line["_error_code"] for line in reports.results if line["_error_code"]] == ["713", "5002"]
+        assert [one["what"] for one in reports.summary["overrides"]] == ["ignore_preflight"]
+
+
+def test_a_stock_that_shrank_since_stops_an_unattended_resume_and_the_same_file_again(desk: Desk) -> None:
+    """Exit 3 and nothing sent, whether it is resumed or comes first when its campaign runs again."""
+    with desk.serving() as server:
+        _begun(desk, server)
+        port = server.port
+    config = '[[series]]\nid = 2\nkind = "uploaded"\nstock = 3\n'  # 2 of which are issued
+    with desk.serving(config, port=port) as server:
+        for words in (["resume", "--yes"], ["run", desk.folder / "list.csv", "--campaign", "may", *CAP]):
+            stopped = desk.run(*words, expect=3)
+            assert "series 2: 1 coupon is left of it and 2 are to be issued: 1 would be refused" in stopped.last_line
+        assert server.posts() == 3
+        desk.run("resume", "--yes", "--ignore-preflight", expect=1)
+        assert server.issued() == 4 + 3
+
+
+def test_what_was_known_when_a_run_was_agreed_to_does_not_stop_its_resume(desk: Desk) -> None:
+    """Too little stock was agreed to by a flag: the rest goes on without asking for it again."""
+    config = '[[series]]\nid = 2\nkind = "uploaded"\nstock = 3\n'
+    with desk.serving(config) as server:
+        desk.init(server)
+        file = desk.write("list.csv", [f"{mobile(n)},2,2" for n in (1, 2)])
+        desk.run("run", file, "--campaign", "may", *CAP, "--ignore-preflight", "--limit", "1", expect=75)
+        desk.run("resume", "--yes", expect=1)
+        assert server.issued() == 3
+
+
+def test_refused_credentials_end_a_resume_after_one_read(desk: Desk) -> None:
+    """Exit 6, no call, and nothing of the run has changed."""
+    with desk.serving(ACCESS) as server:
+        run = _begun(desk, server)
+        ended = desk.run("resume", "--yes", "--same-org", expect=6, COUPON_RUNNER_API_PASSWORD="wrong")
+        assert "refuses the credentials" in ended.last_line
+        assert server.posts() == 3
+        assert desk.run("show", run, "--json").json["state"] == "stopped"
+        desk.run("resume", "--yes")
+        assert server.issued() == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -153,3 +154,20 @@ def test_a_run_that_settles_doubts_listens_too(desk, command):
             until(lambda: "paused: 2 of 3" in run.err or "(paused by" in run.err, "the run says it")
         desk.run("stop", name)
         assert run.wait() == 5
+
+
+def test_what_is_to_be_run_next_meets_the_same_ledger(desk):
+    """A run that is not live, in a ledger that is not where it usually is: the command named can be pasted."""
+    elsewhere = ["--ledger", str(desk.folder / "else where" / "ledger.db")]
+    with desk.serving() as server:
+        desk.init(server)
+        desk.run("init", "--org", "acme", "--api-url", server.url, *elsewhere)
+        file = desk.write("list.csv", [f"{mobile(n)},1,1" for n in range(1, 4)])
+        words = ["--campaign", "c", "--yes", "--max-coupons", "9", "--limit", "1", "--json", *elsewhere]
+        run = desk.run("run", file, *words, expect=75).json["run"]
+        for command in (["pause", run[-6:]], ["stop", run], ["set-rate", run, "5/s"]):
+            last = desk.run(*command, *elsewhere, expect=2).last_line
+            assert f"Next: coupon-runner resume {run} --ledger '{elsewhere[1]}'" in last
+        following = shlex.split(last.partition("Next: coupon-runner ")[2])
+        desk.run(*following, "--yes")
+        assert server.issued() == 3

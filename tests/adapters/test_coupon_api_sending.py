@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import socket
 
 import pytest
+from aiohttp.abc import ResolveResult
 
 from runner.adapters.coupon_api import CouponApi
 from runner.errors import SettingsError
 from runner.ports import CouponApi as CouponApiPort
-from tests.adapters.calling import CREDENTIALS, answering, post, post_to, seen
+from tests.adapters.calling import CREDENTIALS, NoNames, answering, post, post_to, seen
 from tests.adapters.raw_server import ANSWER, Peer, RawServer
 
 
@@ -43,6 +46,28 @@ async def test_one_call_is_one_post_with_exactly_the_documented_body_and_headers
     assert exchange.body == ANSWER
     assert set(exchange.headers) == {"x-cap-request-id", "content-type"}
     assert 0 < exchange.seconds < 5
+
+
+async def test_the_exchange_tells_how_long_the_call_had_to_wait_before_it_left() -> None:
+    """The first one opens a connection, which takes a while by this clock of ticks; the second finds it open."""
+    ticks = itertools.count()
+
+    class SlowNames(NoNames):
+        async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[ResolveResult]:
+            list(itertools.islice(ticks, 100))
+            return await super().resolve(host, port, family)
+
+    def now() -> float:
+        return float(next(ticks))
+
+    async with RawServer(answering()) as server:
+        port = int(server.url.rsplit(":", 1)[1])
+        names = SlowNames({"localhost": ("127.0.0.1", port)})
+        async with CouponApi(f"http://localhost:{port}", CREDENTIALS, resolver=names, now=now) as api:
+            first, second = await post(api, "call-1"), await post(api, "call-2")
+    assert first.status == second.status == 200
+    assert first.seconds > first.seconds_to_leave > 100
+    assert 0 < second.seconds_to_leave < 10
 
 
 async def test_metadata_can_be_switched_off() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.ledger.locks import lock_folder, try_lock, unlock
-from runner.adapters.ledger.pace_file import PaceFile, pace_path, process_alive
+from runner.adapters.ledger.locks import try_lock, unlock
+from runner.adapters.ledger.pace_file import PaceFile, pace_path, process_alive, why_unusable
 from runner.core.pacing import PaceState, Rate, Slots, Wait
 from runner.errors import Fatal
 from runner.pace import Pace
@@ -25,7 +25,7 @@ RATE = Rate(60, 60.0)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return pace_path(tmp_path / "ledger.db", host="eu.api.example.com", fingerprint="0123456789ab")
+    return pace_path(tmp_path / "pace", host="eu.api.example.com", fingerprint="0123456789ab")
 
 
 def take(name: str, now: float, rate: Rate = RATE) -> Callable[[PaceState], Slots | Wait]:
@@ -43,16 +43,15 @@ def file_at(path: Path, now: float, *, wall: float | None = None, boot: str = "b
     return PaceFile(path, now=lambda: now, wall=lambda: now if wall is None else wall, boot=boot, alive=lambda _: True)
 
 
-def test_each_key_at_each_host_has_a_file_beside_the_locks_of_its_ledger(tmp_path: Path) -> None:
+def test_each_key_at_each_host_has_a_file(tmp_path: Path) -> None:
     """Neither the host nor the fingerprint can be read from its name."""
-    ledger = tmp_path / "ledger.db"
     paths = {
-        pace_path(ledger, host=host, fingerprint=key)
+        pace_path(tmp_path, host=host, fingerprint=key)
         for host in ("a.example.com", "b.example.com")
         for key in ("0123456789ab", "ba9876543210")
     }
     assert len(paths) == 4
-    assert all(one.parent == lock_folder(ledger) and "example" not in one.name for one in paths)
+    assert all(one.parent == tmp_path and "example" not in one.name for one in paths)
 
 
 def test_the_file_is_for_its_owner_only_and_never_grows_while_it_is_used(path: Path) -> None:
@@ -150,15 +149,90 @@ def test_where_the_system_does_not_tell_its_starts_the_clocks_do(
         assert got[0].until == pytest.approx(until, abs=0.05)
 
 
+def test_a_clock_that_went_back_without_a_restart_is_not_waited_for(path: Path) -> None:
+    """A container with a clock of its own, a machine put back from an image: nobody waits for hours."""
+    file_at(path, 90_000.0, wall=5000.0).change(take("a", 90_000.0))
+    got = file_at(path, 20.0, wall=5000.3).change(take("b", 20.0))
+    assert got is not None
+    assert isinstance(got[0], Wait)
+    assert got[0].until == pytest.approx(20.7, abs=0.05)
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+def test_a_calendar_that_is_set_changes_nothing(path: Path, jump: float) -> None:
+    """A day forward or back: the next slot is a gap after the last, by the clock that nobody sets."""
+    file_at(path, 1000.0, wall=5000.0).change(take("a", 1000.0))
+    got = file_at(path, 1000.3, wall=5000.3 + jump).change(take("b", 1000.3))
+    assert got is not None
+    assert isinstance(got[0], Wait)
+    assert got[0].until == pytest.approx(1001.0, abs=0.05)
+
+
+@pytest.mark.parametrize("away", [-86_400.0, 0.0, 86_400.0])
+def test_a_restart_with_a_calendar_that_is_wrong_neither_stalls_nor_bursts(path: Path, away: float) -> None:
+    """At most a gap is waited for, and after the first slot the next one is a gap away."""
+    file_at(path, 90_000.0, wall=5000.0).change(take("a", 90_000.0))
+    file = file_at(path, 21.1, wall=5000.0 + away, boot="boot 2")
+    got = file.change(take("b", 21.1))
+    assert got is not None
+    if isinstance(got[0], Wait):
+        assert got[0].until <= 21.1 + 1.05
+        return
+    again = file.change(take("b", 21.1))
+    assert again is not None
+    assert isinstance(again[0], Wait)
+
+
+def test_half_a_file_is_begun_anew_without_a_burst(path: Path) -> None:
+    """A power cut while it was written."""
+    file_at(path, 1000.0).change(take("a", 1000.0))
+    whole = path.read_bytes()
+    for length in (1, 40, 200):
+        path.write_bytes(whole[:length])
+        got = file_at(path, 1000.0).change(take("a", 1000.0))
+        assert got is not None
+        assert isinstance(got[0], Wait)
+        assert got[0].until == pytest.approx(1001.0, abs=0.05)
+
+
+def test_whether_a_pace_can_be_kept_somewhere_is_known_before_it_is(tmp_path: Path) -> None:
+    """None where it can, also while another process is at it; else the system's own words."""
+    path = tmp_path / "state" / "pace" / "key.pace"
+    assert why_unusable(path) is None
+    descriptor = os.open(path, os.O_RDWR)
+    assert try_lock(descriptor, shared=False)
+    assert why_unusable(path) is None
+    os.close(descriptor)
+    (tmp_path / "file").write_text("in the way")
+    assert why_unusable(tmp_path / "file" / "key.pace") == "File exists"
+
+
 def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path) -> None:
     """Which file, what for, what to do; no call goes."""
-    (tmp_path / "ledger.db.locks").write_text("in the way")
-    path = pace_path(tmp_path / "ledger.db", host="eu.api.example.com", fingerprint="0123456789ab")
+    (tmp_path / "pace").write_text("in the way")
+    path = pace_path(tmp_path / "pace", host="eu.api.example.com", fingerprint="0123456789ab")
     with pytest.raises(Fatal) as failed:
         PaceFile(path).change(take("a", 1000.0))
     assert str(path) in failed.value.message
     assert "exceed the key's limit" in failed.value.message
     assert failed.value.exit_code == 6
+
+
+def test_the_lower_limit_of_a_process_that_has_died_holds_nobody_up(path: Path) -> None:
+    """It is forgotten some seconds later; while it lives, and for a moment after, its limit holds."""
+    slow = Rate(6, 60.0)
+
+    def file(now: float, *, lives: bool) -> PaceFile:
+        return PaceFile(path, now=lambda: now, wall=lambda: now, boot="boot 1", alive=lambda _: lives)
+
+    file(1000.0, lives=True).change(take("slow", 1000.0, slow))
+    got = file(1006.0, lives=True).change(take("fast", 1006.0))
+    assert got is not None
+    assert isinstance(got[0], Wait)
+    got = file(1011.0, lives=False).change(take("fast", 1011.0))
+    assert got is not None
+    assert isinstance(got[0], Slots)
+    assert got[0].gap == pytest.approx(1.0, abs=0.05)
 
 
 def test_a_process_is_alive_until_it_has_ended() -> None:

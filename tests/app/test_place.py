@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,17 @@ from runner.adapters.clock import SystemClock
 from runner.adapters.credentials import BasicCredentials, OAuthCredentials
 from runner.adapters.ledger.files import LedgerFile
 from runner.adapters.ledger.scopes import create_org
-from runner.app.place import Place, open_ledger, open_org, place_of, read_credentials, real_api, rehearsal_api
+from runner.app.place import (
+    Place,
+    api_of,
+    open_ledger,
+    open_org,
+    pace_of,
+    place_of,
+    read_credentials,
+    real_api,
+    rehearsal_api,
+)
 from runner.errors import LockHeld, NoLedger, SettingsError, UsageError
 from runner.settings import Options
 
@@ -52,6 +63,50 @@ def test_another_kind_of_ledger_is_refused(environment: dict[str, str], written:
     """With what may be written."""
     with pytest.raises(UsageError, match="write a path"):
         place_of(Options(ledger=written), environment)
+
+
+def pace_files(folder: Path) -> list[str]:
+    """Where paces are kept below a folder."""
+    return [str(path.parent.relative_to(folder)) for path in sorted(folder.rglob("*.pace"))]
+
+
+def test_whatever_the_ledger_a_key_has_one_pace_for_all_processes_of_a_user(environment: dict[str, str], tmp_path):
+    """In the user's state folder; another key has another one; without a limit, and in a rehearsal, none is kept."""
+    keyed = {**environment, **BASIC}
+    options = Options(api_url="https://eu.api.capillarytech.com")
+    for name in ("one.db", "two.db"):
+        place = place_of(options.model_copy(update={"ledger": str(tmp_path / name)}), keyed)
+        with api_of(options, place, keyed) as api:
+            asyncio.run(pace_of(options, api, SystemClock()).turn())
+    assert pace_files(tmp_path) == ["state/coupon-runner/pace"]
+    other = real_api(options, {**keyed, "COUPON_RUNNER_API_USER": "till.other"})
+    pace_of(options, other, SystemClock()).close()
+    assert len(pace_files(tmp_path)) == 2
+    pace_of(
+        Options(api_url="http://127.0.0.1:8080"),
+        real_api(Options(api_url="http://127.0.0.1:8080"), keyed),
+        SystemClock(),
+    )
+    rehearsed = Options(rate="10/s")
+    with api_of(rehearsed, place_of(Options(sandbox=True), keyed), keyed) as api:
+        pace_of(rehearsed, api, SystemClock())
+    assert len(pace_files(tmp_path)) == 2
+
+
+def test_where_the_state_folder_cannot_be_used_the_pace_is_kept_beside_the_ledger_and_it_is_said(
+    environment: dict[str, str], tmp_path
+):
+    """A read-only home with a ledger elsewhere: nobody is stopped, and who does not share it is named."""
+    keyed = {**environment, **BASIC}
+    (tmp_path / "state").write_text("in the way")
+    options = Options(api_url="https://eu.api.capillarytech.com", ledger=str(tmp_path / "data" / "ledger.db"))
+    said: list[str] = []
+    with api_of(options, place_of(options, keyed), keyed) as api:
+        asyncio.run(pace_of(options, api, SystemClock(), said.append).turn())
+    assert pace_files(tmp_path) == ["data/ledger.db.locks"]
+    (sentence,) = said
+    assert str(tmp_path / "state" / "coupon-runner" / "pace") in sentence
+    assert "runs with another ledger do not share it" in sentence
 
 
 def test_a_missing_real_ledger_is_never_created(environment: dict[str, str]):

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from runner.adapters.credentials import BasicCredentials, OAuthCredentials
+from runner.adapters.ledger.holding_open import OpenOrders
 from runner.adapters.ledger.staging import Staging
 from runner.app.place import Api
 from runner.app.preflighting import AT_ONCE, Preflight
 from runner.core.planning import Plan
-from runner.core.preflight import Findings, Why
+from runner.core.preflight import Findings, HeldBack, Why
 from runner.errors import ApiRefusesAll
 from runner.sandbox import Sandbox, parse_config
 from runner.settings import Options
@@ -241,3 +242,36 @@ def test_what_is_sent_nonetheless_is_found_and_not_held_back(serve, tmp_path):
     assert findings.ignored
     assert (plan.missing, plan.back) == (7, 0)
     assert {one.why for one in plan.held_back} == {"unknown"}
+
+
+def look_again(folder: Path, check: Preflight, *, spent: int = 0) -> tuple[tuple[HeldBack, ...], Findings]:
+    """The check of a run that was loaded and stopped."""
+    world = World(folder)
+    world.load(ROWS)
+    with OpenOrders(world.file, 1) as orders:
+        return check.look_again(orders, spent=spent)
+
+
+def test_what_is_left_of_an_unfinished_run_is_checked_as_a_plan_is(serve, tmp_path):
+    """The series may have changed since: one is gone, the other has too little left."""
+    api = serve(lambda _: Answered(200, {"entity": [entity(SERIES, maxCreate=100, numIssued=98)]}))
+    held_back, findings = look_again(tmp_path, preflight(api.url))
+    assert [(one.series, one.why, one.orders) for one in held_back] == [(OTHER_SERIES, "unknown", 1)]
+    assert [(one.series, one.why) for one in findings.damage] == [(SERIES, Why.SHORT)]
+    assert api.gets == [[SERIES, OTHER_SERIES]]
+
+
+def test_what_the_cap_of_a_run_leaves_of_it_is_compared_with_the_stock(serve, tmp_path):
+    """Ten may be issued by this run and eight are: two coupons are enough."""
+    api = serve(lambda asked: Answered(200, {"entity": [entity(one, maxCreate=100, numIssued=98) for one in asked]}))
+    _, findings = look_again(tmp_path, preflight(api.url, max_coupons=10), spent=8)
+    assert findings.damage == ()
+
+
+def test_without_access_to_the_read_an_unfinished_run_goes_on(serve, tmp_path):
+    """Said, and nothing held back."""
+    api = serve(lambda _: Answered(403, {"errors": []}))
+    held_back, findings = look_again(tmp_path, preflight(api.url))
+    assert held_back == ()
+    assert "HTTP 403" in findings.problem
+    assert findings.damage == findings.messages == ()

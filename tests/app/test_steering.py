@@ -123,3 +123,5 @@ def test_resume_of_a_live_run_that_is_not_paused_means_what_it_always_meant(
     control.answer(ledger.file, live, seq, "paused", override=None, at=2e9)
     with pytest.raises(UsageError, match="only lets it go on, and --limit would need a new process"):
         unpause(RUN, request_on(ledger, limit=3), clock=Hurried())
+    with pytest.raises(UsageError, match="and --deadline, --canary would need a new process"):
+        unpause(RUN, request_on(ledger, deadline="3h", canary=5), clock=Hurried())

@@ -298,7 +298,7 @@ def test_the_lower_limit_holds_for_both_while_both_are_there() -> None:
     assert len(share(state, {"fast": 500, "slow": 0}, 1000.0, 60.0, dies={"slow": 0.0})) <= 50
     state.leave("slow")
     assert state.lowest == "fast"
-    assert len(share(state, {"fast": 500}, 1060.0, 60.0)) >= 98
+    assert len(share(state, {"fast": 500}, 1060.0, 60.0)) >= 97
 
 
 def test_a_process_that_has_died_is_forgotten_and_one_that_is_paused_is_not() -> None:
@@ -337,16 +337,37 @@ def test_what_was_let_through_before_a_throttle_is_remembered() -> None:
     rate=RATES,
     late=st.lists(st.floats(0, 0.2), min_size=1, max_size=30),
     asked=st.lists(st.floats(0, 3), min_size=1, max_size=30),
+    way=st.lists(st.floats(0, 1), min_size=1, max_size=30),
 )  # fmt: skip
-def test_calls_that_are_sent_late_push_those_behind_them(rate: Rate, late: list[float], asked: list[float]) -> None:
-    """However late within a fifth of a window, no window ever holds more than the limit."""
-    pace, now, sent = Pace(rate), 1000.0, list[float]()
+def test_calls_that_are_sent_late_push_those_behind_them(
+    rate: Rate, late: list[float], asked: list[float], way: list[float]
+) -> None:
+    """However late within a fifth of a window, no window ever holds more than the limit; nor does it at the API.
+
+    The way there may take one call longer than another by most of the guard (1.1 % of a window).
+    """
+    pace, now, sent, arrived = Pace(rate), 1000.0, list[float](), list[float]()
     for index in range(3 * min(rate.calls, 60)):
         now = pace.next_slot(now + asked[index % len(asked)] * rate.window_seconds / rate.calls * (index % 7 == 0))
         now += late[index % len(late)] * rate.window_seconds * (index % 5 == 0)
         pace.state.late(pace.last.first, pace.last.serial, now)
         sent.append(now)
+        arrived.append(now + way[index % len(way)] * 0.011 * rate.window_seconds)
     assert most_in_a_window(sent, rate.window_seconds) <= rate.calls
+    assert most_in_a_window(arrived, rate.window_seconds) <= rate.calls
+
+
+@given(rate=RATES, idle=st.floats(0, 5))
+def test_neither_at_the_start_nor_after_a_pause_is_there_a_burst(rate: Rate, idle: float) -> None:
+    """One call at first; whoever was away makes up for a twentieth of a window and a second at most, however long."""
+    state = joined({"a": rate})
+    assert isinstance(state.take("a", 1000.0), Slots)
+    now = 1000.0 + idle * rate.window_seconds
+    taken = 0
+    while isinstance(state.take("a", now), Slots):
+        taken += 1
+    lost = min(0.05 * rate.window_seconds, 1.0) + AHEAD
+    assert taken <= 1 + lost / state.gap
 
 
 def test_a_slot_is_taken_only_when_it_is_nearly_due() -> None:
@@ -356,7 +377,7 @@ def test_a_slot_is_taken_only_when_it_is_nearly_due() -> None:
     assert isinstance(first, Slots)
     wait = state.take("a", 1000.0)
     assert isinstance(wait, Wait)
-    assert wait.until == pytest.approx(1000.609, abs=0.001)
+    assert wait.until == pytest.approx(1000 + 0.6 * (1 + GUARD), abs=0.001)
     assert isinstance(state.take("b", wait.until - AHEAD / 2), Slots)
 
 

@@ -5,9 +5,13 @@ The first alone, a new series alone, one call of a customer, 500 at most, only w
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from runner.core.model import CallStart, Identifier, Kind
+from runner.core.model import CallStart, Exchange, Identifier, Kind
+from runner.core.pacing import Rate
 from runner.engine import StopKind
 from tests.engine.world import OTHER, SERIES, THIRD, Fault, World, customer, drive, line, mobile
 from tests.fakes.scripted_api import Posted
@@ -243,5 +247,25 @@ def test_an_order_that_misses_more_once_another_row_is_found_to_be_the_same_pers
         assert world.held(1) == 5
         assert world.engine is not None
         assert world.engine.reserved == 0
+
+    drive(scenario)
+
+
+def test_a_call_that_left_late_for_want_of_a_connection_keeps_the_next_ones_away() -> None:
+    """Three calls in six seconds; the first leaves two seconds after its turn: the fourth arrives six after it."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        world = World(clock, [line(n) for n in range(6)], rate=Rate(3, 6.0))
+        issue = world.api.issue
+
+        async def connecting(**call: Any) -> Exchange:
+            late = 0.0 if world.api.posts else 2.0
+            await clock.sleep(late)
+            return replace(await issue(**call), seconds_to_leave=late)
+
+        world.api.issue = connecting  # type: ignore[method-assign]
+        assert await world.go() is None
+        began = [post.began for post in world.posts()]
+        assert all(later - earlier > 6.0 for earlier, later in zip(began, began[3:], strict=False))
 
     drive(scenario)

@@ -17,8 +17,9 @@ from runner.core.statuses import name_row
 _TRIED = "SELECT DISTINCT order_id FROM calls WHERE run_id = ? AND state <> 'never_left' LIMIT ?"
 
 _SERIES = """
-SELECT DISTINCT series FROM orders WHERE run_id = ? AND closed IS NULL AND target > issued + held
-    AND merged_into IS NULL ORDER BY series
+SELECT DISTINCT series FROM orders WHERE run_id = ?1 AND closed IS NULL AND target > issued + held
+    AND merged_into IS NULL
+    AND series NOT IN (SELECT series FROM series_states WHERE run_id = ?1 AND state = 'closed') ORDER BY series
 """
 _OPEN = """
 SELECT id FROM orders INDEXED BY orders_open WHERE run_id = ? AND series = ? AND closed IS NULL

@@ -6,7 +6,7 @@ Which orders cannot succeed is decided in `core.preflight`; here it is found out
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import groupby
 from typing import NamedTuple
@@ -25,18 +25,27 @@ from runner.core.preflight import (
     find_excluded,
 )
 
-_HELD = """
-coalesce((SELECT sum(o.issued) FROM orders o WHERE o.person_id = p.person_id AND o.series = t.series
+
+def held_by(person: str) -> str:
+    """Coupons of the series of `t` that a customer holds by this ledger, from whichever campaign, as SQL.
+
+    `person`: the column that names her.
+    """
+    return f"""
+coalesce((SELECT sum(o.issued) FROM orders o WHERE o.person_id = {person} AND o.series = t.series
     AND o.merged_into IS NULL), 0)
 - coalesce((SELECT count(*) FROM orders o JOIN coupons k ON k.order_id = o.id AND k.state = 'revoked'
-    WHERE o.person_id = p.person_id AND o.series = t.series), 0)
+    WHERE o.person_id = {person} AND o.series = t.series), 0)
 """
-"""Coupons of the series that the customer holds by this ledger, from whichever campaign."""
 
-_NEWEST = """
-EXISTS (SELECT 1 FROM orders o JOIN calls c ON c.order_id = o.id WHERE o.person_id = p.person_id
-    AND o.series = t.series AND c.known > 0 AND coalesce(c.ended, c.began) > ?)
+
+def newest_by(person: str, after: str) -> str:
+    """Whether a customer got a coupon of the series of `t` after a moment, as SQL; as `held_by`."""
+    return f"""
+EXISTS (SELECT 1 FROM orders o JOIN calls c ON c.order_id = o.id WHERE o.person_id = {person}
+    AND o.series = t.series AND c.known > 0 AND coalesce(c.ended, c.began) > {after})
 """
+
 
 _WANTED_AND_HELD = """
 SELECT t.person_no, t.no, t.series, 1 FROM t_orders t
@@ -64,13 +73,13 @@ def hold_back(connection: sa.Connection, told: HoldingBack) -> int:
     connection.exec_driver_sql("DELETE FROM t_back")
     connection.exec_driver_sql("DELETE FROM t_reasons")
     for hold in told.holds:
-        reason = _add_reason(connection, hold.series, hold.why, hold.sentence)
+        reason = add_reason(connection, hold.series, hold.why, hold.sentence)
         conditions, values = "", list[object]()
         if hold.most is not None:
-            conditions += f" AND t.missing + t.held + {_HELD} > ?"
+            conditions += f" AND t.missing + t.held + {held_by('p.person_id')} > ?"
             values.append(hold.most)
         if hold.newest_after is not None:
-            conditions += f" AND {_NEWEST}"
+            conditions += f" AND {newest_by('p.person_id', '?')}"
             values.append(hold.newest_after)
         connection.exec_driver_sql(
             "INSERT OR IGNORE INTO t_back SELECT t.no, ?, t.missing FROM t_orders t"
@@ -86,7 +95,8 @@ def hold_back(connection: sa.Connection, told: HoldingBack) -> int:
     return sum(int.from_bytes(blake2b(f"{key}:{HELD_BACK}".encode(), digest_size=16).digest()) for (key,) in keys)
 
 
-def _add_reason(connection: sa.Connection, series: int, why: Why, sentence: str) -> int:
+def add_reason(connection: sa.Connection, series: int, why: Why, sentence: str) -> int:
+    """Note a reason; its number in `t_reasons`."""
     added = connection.exec_driver_sql(
         "INSERT INTO t_reasons(series, why, sentence) VALUES (?, ?, ?) RETURNING no", (series, why.value, sentence)
     )
@@ -94,8 +104,26 @@ def _add_reason(connection: sa.Connection, series: int, why: Why, sentence: str)
 
 
 def _hold_back_excluded(connection: sa.Connection, exclusions: Mapping[int, frozenset[int]]) -> None:
+    def read(series: str) -> Iterable[Sequence[int]]:
+        return connection.execute(sa.text(_WANTED_AND_HELD), {"series": series})
+
+    found = excluded_of(connection, read, exclusions)
+    if found:
+        connection.exec_driver_sql("INSERT INTO t_back SELECT no, ?, missing FROM t_orders WHERE no = ?", found)
+
+
+def excluded_of(
+    connection: sa.Connection,
+    read: Callable[[str], Iterable[Sequence[int]]],
+    exclusions: Mapping[int, frozenset[int]],
+) -> list[tuple[int, int]]:
+    """The orders that another series of their customer excludes: numbers of the reason, which is noted, and the order.
+
+    `read`: of a JSON list of series, (customer, order, series, whether it asks: 1 or 0) in the order of customers, and
+    of each what she holds before what she asks for.
+    """
     numbers = sorted({*exclusions, *(other for others in exclusions.values() for other in others)})
-    rows = connection.execute(sa.text(_WANTED_AND_HELD), {"series": f"[{','.join(map(str, numbers))}]"})
+    rows = read(f"[{','.join(map(str, numbers))}]")
     reasons: dict[tuple[int, int], int] = {}
     found: list[tuple[int, int]] = []
     for _, of_person in groupby(rows, key=lambda row: row[0]):
@@ -108,10 +136,9 @@ def _hold_back_excluded(connection: sa.Connection, exclusions: Mapping[int, froz
         for no, other in find_excluded(wanted, held, exclusions).items():
             pair = (series_of[no], other)
             if pair not in reasons:
-                reasons[pair] = _add_reason(connection, pair[0], Why.EXCLUDED, excluded_sentence(other))
+                reasons[pair] = add_reason(connection, pair[0], Why.EXCLUDED, excluded_sentence(other))
             found.append((reasons[pair], no))
-    if found:
-        connection.exec_driver_sql("INSERT INTO t_back SELECT no, ?, missing FROM t_orders WHERE no = ?", found)
+    return found
 
 
 def sum_up_held_back(connection: sa.Connection) -> tuple[HeldBack, ...]:

@@ -1,4 +1,4 @@
-"""The pace of a key in a small file beside the ledger's locks: what all processes of the machine that use it share.
+"""The pace of a key in a small file of the user's state folder: what all of the user's processes that use it share.
 
 A change is: lock, read, change, write, unlock, all without waiting; whoever finds the file locked asks again. Its lock
 dies with its process. A file that cannot be understood is begun anew one gap later, which is as slow as the limit asks.
@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import orjson
 
-from runner.adapters.ledger.locks import lock_folder, try_lock, unlock
+from runner.adapters.ledger.locks import try_lock, unlock
 from runner.core.pacing import PaceState
 from runner.errors import Fatal
 
@@ -29,10 +29,29 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _SAME_BOOT_SECONDS = 300.0
 
 
-def pace_path(ledger: Path, *, host: str, fingerprint: str) -> Path:
+def pace_path(folder: Path, *, host: str, fingerprint: str) -> Path:
     """The file of a key at a host."""
     digest = blake2b(f"pace:{len(host)}:{host}:{fingerprint}".encode(), digest_size=12).hexdigest()
-    return lock_folder(ledger) / f"{digest}.pace"
+    return folder / f"{digest}.pace"
+
+
+def why_unusable(path: Path) -> str | None:
+    """Why a pace cannot be kept there, in the system's words; None when it can. Makes the file and its folder."""
+    try:
+        descriptor = _open(path)
+        try:
+            if try_lock(descriptor, shared=False):
+                unlock(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return os.strerror(error.errno or 5)
+    return None
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
 
 
 def boot_id() -> str:
@@ -85,8 +104,7 @@ class PaceFile:
     def change(self, work: Callable[[PaceState], T]) -> tuple[T] | None:
         try:
             if self._descriptor < 0:
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+                self._descriptor = _open(self._path)
             if not try_lock(self._descriptor, shared=False):
                 return None
             try:
@@ -123,8 +141,9 @@ class PaceFile:
             return PaceState.begun_anew(now)
         away = self._wall() - wall
         # Where the system does not tell its starts: the calendar and the clock tell of the same time, or they do not.
-        same = boot == self._boot if boot or self._boot else now >= then and away - (now - then) < _SAME_BOOT_SECONDS
-        if not same:
+        same = boot == self._boot if boot or self._boot else away - (now - then) < _SAME_BOOT_SECONDS
+        # A container may have a clock of its own, and a machine that was put back from an image an older one.
+        if not same or now < then:
             state.after_restart(now, away, then)
         state.drop_dead(now, self._alive)
         return state

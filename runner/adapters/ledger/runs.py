@@ -269,6 +269,15 @@ def series_left(ledger: LedgerFile, run_id: int) -> frozenset[int]:
         return frozenset(int(series) for series in found.scalars())
 
 
+def series_closed(ledger: LedgerFile, run_id: int) -> frozenset[int]:
+    """The series whose lines have failed for good in a run: whoever resumes it asks nothing of them."""
+    with closing(ledger.connect(readonly=True)) as connection:
+        found = connection.exec_driver_sql(
+            "SELECT series FROM series_states WHERE run_id = ? AND state = 'closed'", (run_id,)
+        )
+        return frozenset(int(series) for series in found.scalars())
+
+
 def newest_head(ledger: LedgerFile) -> Head:
     """The newest link of the ledger's history."""
     with closing(ledger.connect(readonly=True)) as connection:

@@ -112,7 +112,9 @@ def show_plan(
         put_folded(console, unfinished, first="Note      ", style="yellow")
     _show_series(console, plan.series, listed_series)
     _show_limits(console, plan.series, listed_series)
-    show_preflight(console, plan, findings, files, {number: seen.name for number, seen in listed_series.items()})
+    show_preflight(
+        console, plan.held_back, findings, files, {number: seen.name for number, seen in listed_series.items()}
+    )
     _show_remarks(console, plan)
     _show_overlaps(console, plan.overlaps)
     show_rejected(console, plan, files, reasons, kinds)

@@ -20,7 +20,11 @@ SERIES_SHOWN = 12
 
 
 def show_preflight(
-    console: Console, plan: Plan, findings: Findings, files: Sequence[str], names: Mapping[int, str]
+    console: Console,
+    held_back: Sequence[HeldBack],
+    findings: Findings,
+    files: Sequence[str],
+    names: Mapping[int, str],
 ) -> None:
     """What is held back, by series and reason with its rows; then what else is to be known; nothing when all is well.
 
@@ -34,18 +38,18 @@ def show_preflight(
             " coupons left shows only when it is issued.",
             style="yellow",
         )
-    if plan.held_back:
+    if held_back:
         put(console)
-        put_folded(console, held_back_sentence(plan, findings), style="bold yellow")
-    for one in plan.held_back[:REASONS_SHOWN]:
+        put_folded(console, held_back_sentence(held_back, findings), style="bold yellow")
+    for one in held_back[:REASONS_SHOWN]:
         put_folded(
             console,
             f"Series {series_word(one.series, names)}: {counted(one.orders, 'order')}"
             f" ({counted(one.coupons, 'coupon')}), {one.sentence}; {tell_rows(one, files)}",
             first="- ",
         )
-    if len(plan.held_back) > REASONS_SHOWN:
-        rest = plan.held_back[REASONS_SHOWN:]
+    if len(held_back) > REASONS_SHOWN:
+        rest = held_back[REASONS_SHOWN:]
         put(console, f"- and {counted(sum(one.orders for one in rest), 'order')} for {len(rest):,} more reasons")
     if findings.remarks:
         put(console)
@@ -59,10 +63,10 @@ def show_preflight(
             put(console, f"- and {len(found) - SERIES_SHOWN:,} more series of which the same is to be said ({why})")
 
 
-def held_back_sentence(plan: Plan, findings: Findings) -> str:
+def held_back_sentence(held_back: Sequence[HeldBack], findings: Findings) -> str:
     """How much cannot succeed, and what becomes of it."""
-    orders = sum(one.orders for one in plan.held_back)
-    coupons = sum(one.coupons for one in plan.held_back)
+    orders = sum(one.orders for one in held_back)
+    coupons = sum(one.coupons for one in held_back)
     text = f"{counted(orders, 'order')} ({counted(coupons, 'coupon')}) cannot succeed, as the series are set up"
     if findings.ignored:
         return f"{text}, and {'is' if orders == 1 else 'are'} sent nonetheless (--ignore-preflight)"
