@@ -282,6 +282,7 @@ def _customers(
         if (why := reader.no_customer(cells, found)) is None:
             yield without_example(found, columns)
         else:
+            reader.notices.take_back(row)
             reader.notices.see(About.NO_CUSTOMER, None, why, row)
 
 

@@ -17,7 +17,14 @@ from runner.core.neutralising import restore
 from runner.core.notices import About, Notices
 from runner.core.plain_rows import PlainReader
 from runner.core.refs import REF_COLUMN, read_ref
-from runner.core.series_cells import MAX_COUNT, MAX_SERIES, read_count, read_series
+from runner.core.series_cells import (
+    MAX_COUNT,
+    MAX_SERIES,
+    read_count,
+    read_series,
+    repaired_count,
+    repaired_series,
+)
 from runner.core.series_list import SeriesList, SeriesNames
 from runner.core.sheet_cells import doubt_of, marked
 from runner.core.table_finding import is_total, no_customer
@@ -155,6 +162,10 @@ class RowReader:
             ref = self._read_ref(cells[self._ref_at], problems)
         series = self._read_series(cells, one_line, problems)
         count, counted = self._read_count(cells, ref, one_line, problems)
+        if self._series_at is not None and series:
+            self._see_repaired(self._series_at, repaired_series(cells[self._series_at]), place.row)
+        if self._count_at is not None and count:
+            self._see_repaired(self._count_at, repaired_count(cells[self._count_at]), place.row)
         if sent is None or problems:
             return self._reject(place, cells, problems)
         counts: tuple[int, ...] = ()
@@ -237,6 +248,10 @@ class RowReader:
                 self.evidence.see(kind, cell, code_added)
             identifiers.append(found)
         return identifiers
+
+    def _see_repaired(self, column: int, what: str, row: int) -> None:
+        if what:
+            self.notices.see(About.REPAIRED, self._headers[column], what, row)
 
     def _choose(self, identifiers: Sequence[Identifier]) -> Identifier | None:
         for kind in self._identify_by:
