@@ -30,6 +30,7 @@ from runner.core.sheet_cells import doubt_of, marked
 from runner.core.table_finding import is_total, no_customer
 from runner.core.trimming import trim
 from runner.core.values import read_cell, read_plain
+from runner.core.wording import counted
 from runner.errors import InputRefused, UsageError
 
 _REMEMBERED = 20_000
@@ -365,12 +366,13 @@ class RowReader:
 
     def _ragged(self, cells: Sequence[str]) -> Problem:
         has, width = len(cells), self._width
-        why = (
-            "A comma or other separator inside a cell may have split it: put that cell in double quotes."
-            if has > width
-            else "Separators are missing, so it is not certain which cell belongs to which column: add them."
-        )
-        return Problem(None, None, f"This row has {has} cells, but the header has {width}. {why}")
+        if has < width:
+            why = "Separators are missing, so it is not certain which cell belongs to which column: add them."
+        elif any(map(trim, cells[width:])):
+            why = "A comma or other separator inside a cell may have split it: put that cell in double quotes."
+        else:
+            why = "Those beyond the header are blank: delete the separators too many, here at the end of the row."
+        return Problem(None, None, f"This row has {counted(has, 'cell')}, but the header has {width}. {why}")
 
     def _originals(self, cells: Sequence[str]) -> tuple[str, ...]:
         if self._only_originals:
