@@ -247,6 +247,9 @@ def _read_rows(
         if assigned.uncertain:
             names = ", ".join(assigned.uncertain)
             done.notes.append(f"{table.name}: not used, since nobody said what it is: {names} (say it with --map)")
+        default_count = options.count if listed is None else None
+        if (unread := assigned.unread_sentence(default_count)) is not None:
+            done.notes.append(f"{table.name}: {unread}")
         done.files.append(
             {
                 "name": table.name,
