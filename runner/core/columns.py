@@ -112,7 +112,7 @@ SYNONYMS: Mapping[Role, tuple[str, ...]] = MappingProxyType(
         Role.COUNT: (
             *("count", "qty", "quantity", "coupons", "coupon count", "coupons count", "coupon qty", "coupon quantity"),
             *("no of coupons", "number of coupons", "num of coupons", "num coupons", "nos", "how many"),
-            *("anzahl", "menge", "stückzahl", "quantité", "qté", "nombre", "cantidad", "quantidade", "quantità"),
+            *("anzahl", "menge", "stückzahl", "quantité", "qté", "cantidad", "quantidade", "quantità"),
             *("jumlah", "adet", "số lượng", "количество", "кол во", "संख्या", "मात्रा", "العدد", "الكمية"),
             *("anz", "anzahl gutscheine", "anzahl coupons", "nb", "nb coupons", "nb de coupons", "nombre de coupons"),
             *("cant", "cantidad de cupones", "número de cupones", "qtd", "qtde", "quantidade de cupons"),

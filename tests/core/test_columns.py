@@ -50,6 +50,7 @@ def refused(*headers, **mapping) -> str:
         ("User ID", None),
         ("id", None),
         ("Name", None),
+        ("Nombre", None),  # a name in Spanish, a number in French
         ("", None),
     ],
 )
