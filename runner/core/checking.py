@@ -131,6 +131,8 @@ def repair_of(role: Role, cell: str, used: str = "") -> tuple[str, str] | None:
     Blanks, dashes and brackets within a number, a plus or a country code are ways to write it, and no repair; nor is
     white space around a cell. `used`: the identifier as it is used, where it is known.
     """
+    if cell == used or (cell.isascii() and cell.isalnum()):
+        return None  # by far the most
     text = cell
     if role is Role.SERIES:
         what, read = repaired_series(cell), read_series(cell)
