@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from openpyxl import Workbook
 
@@ -270,7 +271,7 @@ def odd_numbers() -> Workbook:
     book = Workbook()
     sheet = book.worksheets[0]
     sheet.append(("Mobile", "External ID", "Series", "Qty"))
-    rows = (
+    rows: tuple[tuple[Any, ...], ...] = (
         (9876543210, "0001", 415446, 1, {}),
         ("98765 43211", "0002", "415446", 2.0, {}),
         (919876543212, "0003", 415446, 1, {1: "0.00E+00"}),

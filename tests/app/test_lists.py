@@ -68,6 +68,9 @@ class Reader:
         )
 
 
+Expected = tuple[list[Any], list[Any], list[Any], list[Any], list[str]]
+"""As `Outcome`; reasons by their beginning, and of the notes what has to be among them."""
+
 IN = {"region": "IN"}
 BY_MOBILE = {"identify_by": "mobile"}
 ONE_CUSTOMER = [(2, "919000000001", "415446", 2)]
@@ -91,14 +94,14 @@ ODD_REJECTED = [
     (14, "Qty", ""),
     (15, "Qty", "The spreadsheet holds a date here."),
 ]
-TITLED = (
+TITLED: Expected = (
     [(5, "919000000001", "415446", 1), (7, "919000000002", "415446", 2)],
     [],
     [((9,), "a total"), ((11,), "a note, 'Prepared by'")],
     [],
     ["the headings stand in rows 3 and 4; above them row 1 is left out as titles", "not read: 'Name', 'Remarks'"],
 )
-SEVERAL = (
+SEVERAL: Expected = (
     [(2, "919000000001", "415446", 1), (3, "919000000002", "415446", 1)],
     *([], [], []),
     ["read is the sheet 'List', the only one whose columns name customers ('Mobile')"],
@@ -106,10 +109,16 @@ SEVERAL = (
 ALL_HIDDEN = [(row, f"91900000000{row - 1}", "415446", 2) for row in range(2, 7)]
 SHOWN_ONLY = [(row, f"91900000000{row - 1}", "415446", 1) for row in (2, 4, 6)]
 FOUND_HIDDEN = "sheet 'List' has 2 hidden rows and 1 hidden column (Qty)"
-EXCLUDED = (SHOWN_ONLY, [], [], [], [f"{FOUND_HIDDEN}: left out", "1 hidden sheet that could be meant ('Last year')"])
-INCLUDED = (ALL_HIDDEN, [], [], [], [f"{FOUND_HIDDEN}: read like the others"])
+EXCLUDED: Expected = (
+    SHOWN_ONLY,
+    [],
+    [],
+    [],
+    [f"{FOUND_HIDDEN}: left out", "1 hidden sheet that could be meant ('Last year')"],
+)
+INCLUDED: Expected = (ALL_HIDDEN, [], [], [], [f"{FOUND_HIDDEN}: read like the others"])
 
-OUTCOMES: list[tuple[str, dict[str, Any], tuple[list[Any], list[Any], list[Any], list[Any], list[str]]]] = [
+OUTCOMES: list[tuple[str, dict[str, Any], Expected]] = [
     # which column is what
     ("vendor-headings.csv", BY_MOBILE, (ONE_CUSTOMER, [], [], [], [])),
     ("vendor-headings.csv", {"identify_by": "externalId"}, ([(2, "000017", "415446", 2)], [], [], [], [])),
