@@ -103,6 +103,7 @@ def write_texts() -> None:
         "two-encodings.csv": (CSV + "919000000003,René\n").encode() + "919000000004,Zoë\n".encode("cp1252"),
         "sep.csv": b"sep=;\r\nmobile;name\r\n919000000001;a,b\r\n",
         "sep-caret.csv": b"sep=^\nmobile^name\n919000000001^a,b;c\n",
+        "sep-other.csv": b"sep=,\nmobile;name\n919000000001;a\n",
         "sep-none.csv": b"sep=\nmobile;name\n919000000001;a\n",
         "quotes.csv": b'mobile,name\r\n919000000001,"two\r\nlines, and ""quotes"""\r\n919000000002,b\r\n',
         "cr-only.csv": b"mobile,name\r919000000001,a\r919000000002,b\r",
