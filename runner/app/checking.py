@@ -29,6 +29,7 @@ from runner.core.checking import (
     in_order,
 )
 from runner.core.model import Place, Problem
+from runner.core.notices import About, Notice
 from runner.core.planning import Plan
 from runner.core.probing import ProbeFound, say
 from runner.core.workbook_tables import tell_time
@@ -147,6 +148,7 @@ def write_report(
         written=tell_time(now, _local),
         probe=say(found.probe, [file.name for file in files]) if found.probe is not None else (),
         limit=limit_of(options, present=False, rehearsal=planned.rehearsal) if unattended else None,
+        noticed=[(name, one) for name, notices in intake.noticed for one in notices if one.about is not About.REPAIRED],
     )
     repairs = _Repairs()
     rows = repairs.seen(_judged(staging, files, intake, every=every), files)
@@ -174,8 +176,10 @@ def write_report(
     return replace(found, report=report, repaired=tuple(repairs.first), repaired_cells=repairs.cells), None
 
 
-def check_document(found: CheckFound, plan: Plan, files: Sequence[str]) -> dict[str, object]:
-    """What was found, for programs. `files`: names in the order of `Place.file`."""
+def check_document(
+    found: CheckFound, plan: Plan, files: Sequence[str], noticed: Sequence[tuple[str, Sequence[Notice]]]
+) -> dict[str, object]:
+    """What was found, for programs. `files`: names in the order of `Place.file`. `noticed`: of each file."""
     names = dict(enumerate(files))
     probe = found.probe
     return {
@@ -195,6 +199,18 @@ def check_document(found: CheckFound, plan: Plan, files: Sequence[str]) -> dict[
                 for place, column, one in found.repaired
             ],
             "repaired_left_out": found.repaired_cells - len(found.repaired),
+            "noticed": [
+                {
+                    "file": name,
+                    "about": one.about.value,
+                    "column": one.column,
+                    "what": one.what,
+                    "rows": one.count,
+                    "examples": list(one.rows),
+                }
+                for name, notices in noticed
+                for one in notices
+            ],
         },
         "probe": None
         if probe is None

@@ -11,6 +11,7 @@ from runner.core.checking import MaxRejected, ProblemKind, in_order, percent, pl
 from runner.core.columns import IDENTIFIERS, Role
 from runner.core.model import Kind, Place, Problem
 from runner.core.neutralising import neutralise
+from runner.core.notices import Notice
 from runner.core.planning import Plan
 from runner.core.sheet_cells import DOUBT_MARK
 from runner.core.statuses import name_row
@@ -244,7 +245,10 @@ class CheckCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckFacts:
-    """What the first page says of the plan beside its counts."""
+    """What the first page says of the plan beside its counts.
+
+    `noticed`: file and what is to be said of rows that are odd or are no customers.
+    """
 
     campaign: str
     org: str
@@ -252,6 +256,7 @@ class CheckFacts:
     written: str
     probe: Sequence[str] = ()
     limit: MaxRejected | None = None
+    noticed: Sequence[tuple[str, Notice]] = ()
 
 
 def first_page(
@@ -293,7 +298,11 @@ def first_page(
             ("Checked", facts.written),
             *((f"Probe{'' if not number else ' '}", text) for number, text in enumerate(facts.probe)),
         ),
-        blocks=tuple(block for block in (_rows_block(plan, repaired), _kinds_block(kinds, files)) if block is not None),
+        blocks=tuple(
+            block
+            for block in (_rows_block(plan, repaired), _kinds_block(kinds, files), _noticed_block(facts.noticed))
+            if block is not None
+        ),
         notes=tuple(notes),
     )
 
@@ -366,6 +375,17 @@ def _kinds_block(kinds: Sequence[ProblemKind], files: Sequence[CheckedFile]) -> 
         sentence="A row can have several problems.",
         headings=("In rows", "What is wrong, and what to do", "For example"),
         rows=tuple(rows),
+    )
+
+
+def _noticed_block(noticed: Sequence[tuple[str, Notice]]) -> Block | None:
+    if not noticed:
+        return None
+    rows = tuple((one.count, one.sentence(), neutralise(name)) for name, one in noticed)
+    return Block(
+        title="Rows that are no customers, or worth a look",
+        headings=("Rows", "What is said of them", "File"),
+        rows=rows,
     )
 
 

@@ -119,6 +119,12 @@ def test_every_repaired_cell_is_listed_one_by_one_in_all_three_forms(desk):
         *((row, "count", "2.0", "2") for row in range(5, 11)),
     ]
     assert check["repaired_left_out"] == 0
+    assert check["noticed"][0] == {
+        "file": "list.csv", "about": "no customer", "column": None, "what": "a total", "rows": 1, "examples": [4],
+    }  # fmt: skip
+    page = load_workbook(desk.folder / "coupon-runs" / "list.check.xlsx").worksheets[0]
+    said = {str(cell.value) for row in page.iter_rows() for cell in row}
+    assert "left out, since it is no customer: row 4 (a total)" in said
     assert "repaired in 'count': separators of thousands, in row 2" in process.err
     assert "repaired in 'count': .0 at the end, in rows 5, 6, 7, 8, 9 and 1 more" in process.err
     listed = load_workbook(desk.folder / "coupon-runs" / "list.check.xlsx")["Repaired"]
