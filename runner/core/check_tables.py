@@ -384,7 +384,7 @@ def _noticed_block(noticed: Sequence[tuple[str, Notice]]) -> Block | None:
     rows = tuple((one.count, one.sentence(), neutralise(name)) for name, one in noticed)
     return Block(
         title="Rows that are no customers, or worth a look",
-        headings=("Rows", "What is said of them", "File"),
+        headings=("In rows", "What is said of them", "File"),
         rows=rows,
     )
 
