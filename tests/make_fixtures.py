@@ -1,6 +1,8 @@
-"""Writes tests/fixtures/sheets: python -m tests.make_fixtures (LibreOffice is needed for what only it can write).
+"""Writes tests/fixtures: python -m tests.make_fixtures (LibreOffice is needed for what only it can write).
 
-One small file for each kind of spreadsheet that people bring; what each has to give stands in `test_formats.py`.
+`sheets`: one small file for each kind of file that people bring; what each has to give stands in
+`tests/adapters/test_formats.py`. `lists`: one for each thing that people do inside a sheet; what becomes of its rows
+stands in `tests/app/test_lists.py`.
 """
 
 from __future__ import annotations
@@ -11,11 +13,14 @@ import struct
 import subprocess
 import tempfile
 import zipfile
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 from openpyxl import Workbook
 
 FOLDER = Path(__file__).resolve().parent / "fixtures" / "sheets"
+LISTS = FOLDER.parent / "lists"
 
 CSV = "mobile,name\n919000000001,Ann\n919000000002,Bob\n"
 NAMES = "mobile;name\n919000000001;{}\n919000000002;{}\n"
@@ -98,6 +103,7 @@ def write_texts() -> None:
         "two-encodings.csv": (CSV + "919000000003,René\n").encode() + "919000000004,Zoë\n".encode("cp1252"),
         "sep.csv": b"sep=;\r\nmobile;name\r\n919000000001;a,b\r\n",
         "sep-caret.csv": b"sep=^\nmobile^name\n919000000001^a,b;c\n",
+        "sep-other.csv": b"sep=,\nmobile;name\n919000000001;a\n",
         "sep-none.csv": b"sep=\nmobile;name\n919000000001;a\n",
         "quotes.csv": b'mobile,name\r\n919000000001,"two\r\nlines, and ""quotes"""\r\n919000000002,b\r\n',
         "cr-only.csv": b"mobile,name\r919000000001,a\r919000000002,b\r",
@@ -161,6 +167,168 @@ def write_by_libreoffice(workbook: bytes) -> None:
         (FOLDER / "cut.xls").write_bytes(whole[: len(whole) // 2])
 
 
+LIST_TEXTS = {
+    "vendor-headings.csv": "Id Mobile,Id Email,Id External,Coupon Series,Nos\n"
+    "919000000001,ann@example.com,000017,415446,2\n",
+    "more-headings.csv": "MSISDN;E-mail ID;Ext. Cust ID;Coupon Series;Qty\n"
+    "919000000001;ann@example.com;000017;415446;2\n",
+    "french.csv": "Nom;N° de téléphone;Qté\nAnne;919000000001;2\n",
+    "spanish.csv": "Nombre;Teléfono móvil;Cant.\nAna;919000000001;2\n",
+    "portuguese.csv": "Nome;Nº de telemóvel;Qtd\nAna;919000000001;2\n",
+    "indonesian.csv": "Nama,No. HP,Jumlah Kupon\nAna,919000000001,2\n",
+    "hindi.csv": "नाम,मोबाइल नं.,संख्या\nअना,919000000001,2\n",
+    "arabic.csv": "الاسم,رقم الموبايل,العدد\nآنا,919000000001,2\n",  # noqa: RUF001
+    "customer-id.csv": "Customer ID,Qty\n1001,1\n",
+    "user-id.csv": "User ID,Mobile\n1001,919000000001\n",
+    "two-phones.csv": "Mobile,Phone\n919000000001,919000000002\n",
+    "swapped.csv": "Mobile,Email\n" + "".join(f"c{n}@example.com,91900000000{n}\n" for n in range(1, 4)),
+    "repeated-heading.csv": "mobile\n919000000001\nmobile\n919000000002\n",
+    "phones.csv": "Mobile,Qty\n+91 98765-43210,1\n098765 43210,1\n0091 98765 43210,1\n+91 (0) 98765 43210,1\n"
+    "9876543210,1\n(098765) 43211,2\n12345,1\n+91 1111111111,1\n+999 12345678,1\n9876543212 / 9876543213,1\n",
+    "no-region.csv": "Mobile\n+91 98765 43210\n00919876543211\n9876543212\n",
+    "damage.csv": "External ID,Mobile\nA1,9.19E+11\nA2,919876000000\nA3,#N/A\nA4,TRUE\nA5,=A1\nA6,2026-11-23\n"
+    "3.87E+06,919876543210\n12-Mar,919876543211\n3873472.0,919876543212\n123456789012345000,919876543213\n"
+    "N/A,919876543214\nA7,919876543215\n",
+    "short-ids.csv": "External ID\n" + "".join(f"{n:06}\n" for n in range(3872, 3880)) + "3880\n",
+    "repairs.csv": 'Mobile,Email,Qty\n9876543210.0,mailto:Ann@example.com,2.0\n\'9876543211,bob@example.com,"1,200"\n'
+    "98765\u00a043212,cid@example.com\u200b,'3\n\uff19\uff18765432\uff11\uff13,dee@example.com,1\n"
+    "tel:9876543214,eve@example.com,1\n",
+    "emails.csv": "Email\nann@example.com\nANN@example.com\nbob@example\ncid@example.com;dee@example.com\n"
+    "ja\u0308n@example.com\n",
+    "counts.csv": "Mobile,Qty\n"
+    + "".join(
+        f'91900000000{n},"{cell}"\n' for n, cell in enumerate(("2", "2.0", "1,200", "1 200", "", "1,00,000"), start=1)
+    )
+    + "".join(
+        f'91900000001{n},"{cell}"\n'
+        for n, cell in enumerate(("2.5", "0", "-1", "\u22121", "two", "1e3", "1.200", "1,20", "10001"), start=1)
+    ),
+    "joined-series.csv": 'Mobile,Series\n919000000001,"415446,535521"\n919000000002,415446535521\n'
+    '919000000003,"415,446"\n'
+    '919000000004,"415,446,535,521"\n',
+    "separators-behind.csv": "mobile,qty\n919000000001,1,\n919000000002,1\n919000000003,1,,\n",
+}
+"""What people do inside a sheet, as text: what becomes of each row stands in `tests/app/test_lists.py`."""
+
+
+def titled() -> Workbook:
+    """Titles, blank rows and a blank column, headings in merged cells, one with a line break; total and notes below."""
+    book = Workbook()
+    sheet = book.worksheets[0]
+    sheet.title = "Diwali"
+    sheet["B1"] = "Diwali campaign, north"
+    sheet.merge_cells("B1:F1")
+    for cell, text in (("B3", "Customer"), ("D3", "Offer"), ("F3", "Remarks")):
+        sheet[cell] = text
+    for cells in ("B3:C3", "D3:E3", "F3:F4"):
+        sheet.merge_cells(cells)
+    for cell, text in (("B4", "Name"), ("C4", "Mobile\nNo."), ("D4", "Coupon Series"), ("E4", "Qty")):
+        sheet[cell] = text
+    for number, row in enumerate((("Ann", 919000000001, 415446, 1, None), ("Bob", 919000000002, 415446, 2, "ok"))):
+        for column, value in enumerate(row, start=2):
+            sheet.cell(row=5 + 2 * number, column=column, value=value)
+    sheet["B9"], sheet["C9"], sheet["E9"] = "Total", 1838000000003, 3
+    sheet["B11"] = "Prepared by: marketing"
+    return book
+
+
+def several_sheets() -> Workbook:
+    """The list between a page of notes and a summary such as a pivot table leaves."""
+    book = Workbook()
+    book.worksheets[0].title = "Read me"
+    book["Read me"].append(["This is the list for Diwali"])
+    book["Read me"].append(["Ask marketing"])
+    sheet = book.create_sheet("List")
+    for row in (("Mobile", "City"), (919000000001, "Pune"), (919000000002, "Delhi")):
+        sheet.append(row)
+    pivot = book.create_sheet("Pivot")
+    for line in (("Row Labels", "Count of Mobile"), ("Delhi", 1), ("Pune", 1), ("Grand Total", 2)):
+        pivot.append(line)
+    return book
+
+
+def hidden_parts() -> Workbook:
+    """A row that a filter hides, one that a person hid, a hidden column that is read, a hidden sheet of customers."""
+    book = Workbook()
+    sheet = book.worksheets[0]
+    sheet.title = "List"
+    sheet.append(("Mobile", "Qty", "City"))
+    for number in range(1, 6):
+        sheet.append((919000000000 + number, 2, "Pune" if number != 2 else "Delhi"))
+    sheet.auto_filter.ref = "A1:C6"
+    sheet.auto_filter.add_filter_column(2, ["Pune"])
+    sheet.row_dimensions[3].hidden = True
+    sheet.row_dimensions[5].hidden = True
+    sheet.column_dimensions["B"].hidden = True
+    old = book.create_sheet("Last year")
+    old.append(("Mobile",))
+    old.append((919000000009,))
+    old.sheet_state = "hidden"
+    return book
+
+
+def odd_numbers() -> Workbook:
+    """Mobiles as text, as numbers and under formats; what a spreadsheet makes of ids, series and counts."""
+    book = Workbook()
+    sheet = book.worksheets[0]
+    sheet.append(("Mobile", "External ID", "Series", "Qty"))
+    rows: tuple[tuple[Any, ...], ...] = (
+        (9876543210, "0001", 415446, 1, {}),
+        ("98765 43211", "0002", "415446", 2.0, {}),
+        (919876543212, "0003", 415446, 1, {1: "0.00E+00"}),
+        (9876543213, "0004", 415446, 1, {1: '"+91 "00000 00000'}),
+        (9876543214, 5, 415446, 1, {2: "0000"}),
+        (date(2026, 11, 23), "0006", 415446, 1, {1: "yyyy-mm-dd"}),
+        (True, "0007", 415446, 1, {}),
+        (919876000000, "0008", 415446, 1, {}),
+        (9876543215.5, "0009", 415446, 1, {}),
+        (9876543216, 12345678901234567890, 415446, 1, {2: "0"}),
+        (9876543217, "0011", 415446535521, 1, {3: "#,##0"}),
+        (9876543218, "0012", 415446, 1, {3: "#,##0"}),
+        (9876543219, "0013", 415446, 0.5, {4: "0%"}),
+        (9876543220, "0014", 415446, date(2026, 1, 2), {4: "d-mmm"}),
+    )
+    for number, (*cells, formats) in enumerate(rows, start=2):
+        sheet.append(cells)
+        for column, code in formats.items():
+            sheet.cell(row=number, column=column).number_format = code
+    return book
+
+
+def uncalculated() -> Workbook:
+    """Formulas that no program has calculated, as scripts write them."""
+    book = Workbook()
+    sheet = book.worksheets[0]
+    for row in (("Mobile", "Qty"), (919000000001, "=1+1"), ("=A2", 1), (919000000003, 1)):
+        sheet.append(row)
+    return book
+
+
+LIST_BOOKS = {
+    "titled": titled,
+    "several-sheets": several_sheets,
+    "hidden-parts": hidden_parts,
+    "odd-numbers": odd_numbers,
+    "uncalculated": uncalculated,
+}
+CONVERTED = ("titled", "several-sheets", "hidden-parts", "odd-numbers")
+"""Those of which LibreOffice writes an .xls and an .ods; it would calculate the formulas."""
+
+
+def write_lists() -> None:
+    """What people do inside a sheet: as text, by openpyxl, and by LibreOffice."""
+    LISTS.mkdir(parents=True, exist_ok=True)
+    for name, content in LIST_TEXTS.items():
+        (LISTS / name).write_text(content, encoding="utf-8", newline="")
+    for name, made in LIST_BOOKS.items():
+        made().save(LISTS / f"{name}.xlsx")
+    with tempfile.TemporaryDirectory() as folder:
+        office = ["soffice", "--headless", "--norestore", f"-env:UserInstallation=file://{folder}/home"]
+        sources = [str(LISTS / f"{name}.xlsx") for name in CONVERTED]
+        for kind in ("xls", "ods"):
+            _run([*office, "--convert-to", kind, "--outdir", str(LISTS), *sources])
+
+
 def _encrypted_package() -> bytes:
     """The container that Excel puts a workbook with a password into: two streams, whose content nobody can read."""
     names = [("Root Entry", 5, 0xFFFFFFFE, 0), ("EncryptionInfo", 2, 2, 4096), ("EncryptedPackage", 2, 10, 4096)]
@@ -193,6 +361,7 @@ def main() -> None:
     write_archives(path.read_bytes())
     (FOLDER / "protected.xlsx").write_bytes(_encrypted_package())
     write_by_libreoffice(path.read_bytes())
+    write_lists()
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.adapters.file_set import FileSet
 from runner.core.check_tables import (
     CSV_COLUMNS,
+    LAST_ROW,
     OK,
     CheckCounts,
     CheckedFile,
@@ -17,6 +19,8 @@ from runner.core.check_tables import (
     first_page,
     problem_columns,
     problem_rows,
+    repair_columns,
+    repair_rows,
     sheet_columns,
     sheet_names,
     stem_of,
@@ -29,8 +33,11 @@ from runner.core.reporting import Cell
 from runner.core.workbook_summary import Summary
 from runner.core.workbook_tables import CellMaker, Changes, Local
 
+if TYPE_CHECKING:
+    from runner.adapters.workbook_sheets import TableSheet
+
 _PAGE = 500
-_SUMMARY, _PROBLEMS = "Summary", "Problems"
+_SUMMARY, _PROBLEMS, _REPAIRED = "Summary", "Problems", "Repaired"
 
 
 def write_check(
@@ -67,12 +74,14 @@ def write_check(
         for page in _pages(rows):
             for judged in page:
                 counts.words[judged.word] = counts.words.get(judged.word, 0) + 1
-                counts.problems += len(judged.problems)
+                counts.repaired += len(judged.repaired)
             table.write(page)
             if book is not None:
                 book.write(page)
         if book is not None:
-            page_in_words = first_page(plan, kinds, counts, files, facts, every=every, sheets=book.sheets)
+            page_in_words = first_page(
+                plan, kinds, counts, files, facts, every=every, sheets=book.sheets, beyond=book.beyond
+            )
             book.save(page_in_words)
         written = report.publish()
     return tuple(sorted(written, key=lambda path: path.suffix != ".xlsx"))
@@ -110,7 +119,8 @@ class _Csv:
             neutralise(cells[source]) if source is not None and source < len(cells) else ""
             for source in self._sources[judged.place.file]
         ]
-        marked = [file.headings[index] for index in judged.bad or judged.mended if index < len(file.headings)]
+        places = judged.bad or [one.at for one in judged.repaired]
+        marked = [file.headings[index] for index in places if index < len(file.headings)]
         if self._several:
             row.append(neutralise(file.name))
         word = "" if judged.word == OK else judged.word
@@ -125,7 +135,7 @@ class _Csv:
 
 
 class _Workbook:
-    """The workbook: a first page, every problem, and each file's own sheet with its cells marked."""
+    """The workbook: a first page, each file's own sheet with its cells marked, every problem and every repair."""
 
     def __init__(
         self, name: str, files: Sequence[CheckedFile], facts: CheckFacts, report: FileSet, *, at: float, local: Local
@@ -137,21 +147,33 @@ class _Workbook:
         self._stream = report.open_stream(name)
         self._book = Book(name, scratch=report.scratch, title=f"Check of {files[0].name}", at=at)
         self._first = self._book.sheet(f"REHEARSAL {_SUMMARY}" if facts.rehearsal else _SUMMARY)
-        self._columns = problem_columns()
-        self.sheets = sheet_names(files, [_SUMMARY, _PROBLEMS])
+        self._problem_columns, self._repair_columns = problem_columns(), repair_columns()
+        self.sheets = sheet_names(files, [_SUMMARY, _PROBLEMS, _REPAIRED])
         self._tables = [
             self._book.table(sheet, sheet_columns(file), freeze="D2")
             for sheet, file in zip(self.sheets, files, strict=True)
         ]
-        self._problems = self._book.table(_PROBLEMS, self._columns)
+        self._problems = self._book.table(_PROBLEMS, self._problem_columns)
+        self._repaired: TableSheet | None = None
+        self.beyond = 0
         self._maker = CellMaker(Changes(), local=local, whole=name.replace(".xlsx", ".csv"))
 
     def write(self, page: Sequence[Judged]) -> None:
         for judged in page:
             file = self._files[judged.place.file]
             if judged.problems:
-                self._problems.write(self._maker.rows(self._columns, problem_rows(judged, file)))
-            self._tables[judged.place.file].write([self._row(judged, file)])
+                self._add(self._problems, self._maker.rows(self._problem_columns, problem_rows(judged, file)))
+            if judged.repaired:
+                self._repaired = self._repaired or self._book.table(_REPAIRED, self._repair_columns)
+                self._add(self._repaired, self._maker.rows(self._repair_columns, repair_rows(judged, file)))
+            self._add(self._tables[judged.place.file], [self._row(judged, file)])
+
+    def _add(self, table: TableSheet, rows: Iterable[Sequence[Cell | None]]) -> None:
+        for row in rows:
+            if table.rows < LAST_ROW - 1:  # the first one holds the headings
+                table.write([row])
+            else:
+                self.beyond += 1
 
     def _row(self, judged: Judged, file: CheckedFile) -> list[Cell | None]:
         from runner.adapters.workbook_sheets import MarkedCell
@@ -159,7 +181,7 @@ class _Workbook:
         width = len(file.headings)
         cells: list[Cell | None] = [self._maker.text(neutralise(cell)) or None for cell in judged.cells[:width]]
         cells += [None] * (width - len(cells))
-        for places, mark in ((judged.mended, "mended"), (judged.bad, "bad")):
+        for places, mark in (([one.at for one in judged.repaired], "mended"), (judged.bad, "bad")):
             for index in places:
                 if index < width:
                     cells[index] = MarkedCell(cells[index] or "", mark)

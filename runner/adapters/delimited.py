@@ -129,10 +129,24 @@ def find_dialect(source: Source, codec: str) -> Dialect:
                 f"{source.name}: its first line, {told[0].strip()}, says no separator that can be used. Write sep=; "
                 "(or the separator that the file has), or delete that line."
             )
-        padded = _is_padded(_sample_records(sample[told.end() :], delimiter, len(sample) == _SAMPLE_SIGNS)[0])
+        records = _sample_records(sample[told.end() :], delimiter, len(sample) == _SAMPLE_SIGNS)[0]
+        if records and (other := _separates(records[0], delimiter)) is not None:
+            raise InputRefused(
+                f"{source.name}: its first line, {told[0].strip()}, says one separator, but the headings are separated "
+                f"by {_DELIMITER_NAMES[other]}. Correct that line, or delete it."
+            )
+        padded = _is_padded(records)
         return Dialect(codec, delimiter, padded, told=True)
     delimiter, padded = find_delimiter(source.name, sample, cut=len(sample) == _SAMPLE_SIGNS)
     return Dialect(codec, delimiter, padded)
+
+
+def _separates(header: Sequence[str], told: str) -> str | None:
+    """What separates headings that mean something in the only cell of a header, else None."""
+    if len(header) != 1:
+        return None
+    others = (one for one in DELIMITERS if one != told and one in header[0])
+    return next((one for one in others if any(map(role_of, header[0].split(one)))), None)
 
 
 def _is_padded(records: Sequence[Sequence[str]]) -> bool:

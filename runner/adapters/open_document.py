@@ -28,6 +28,7 @@ FORMATS = ["General", "#,##0", "0%", "0.00", *("0" * digits for digits in range(
 
 _GAPS = re.compile(r"[ \t\r\n]+")
 _SEPARATORS = re.compile("[,. '’\u00a0\u202f]")
+_SHORT = re.compile(r"-?\d(?:[.,]\d+)?E\+?\d+")
 _WITH_DECIMALS = re.compile(r"(-?\d+)[.,]0+")
 
 
@@ -227,8 +228,8 @@ def _format_of(value: str, seen: str | None) -> int:
     if seen is None or not number.is_finite() or number != number.to_integral_value() or abs(number) >= 10**18:
         return _GENERAL
     whole, seen = int(number), seen.strip()
-    if seen == str(whole):
-        return _GENERAL
+    if seen == str(whole) or _SHORT.fullmatch(seen):
+        return _GENERAL  # 9.2E+11 says how much room there was: the whole number is in the cell
     if seen.isascii() and seen.isdecimal() and int(seen) == whole and len(seen) <= 15:
         return _DECIMALS + len(seen)
     if (decimals := _WITH_DECIMALS.fullmatch(seen)) is not None and int(decimals[1]) == whole:

@@ -54,6 +54,10 @@ class FileSource:
         try:
             if path.is_dir():
                 raise UsageError(f"{path} is a folder. Name the file in it.")
+            if path.is_fifo():
+                raise UsageError(
+                    f"{path} is a pipe, which can be read only once. Give - instead, and pipe it in: - < {path}"
+                )
             with path.open("rb") as stream:
                 self._stamp = _stamp_of(stream.fileno())
         except OSError as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from runner.core.check_tables import (
     CheckedFile,
     CheckFacts,
     Judged,
+    Repaired,
     file_of_record,
     judge,
 )
@@ -28,6 +29,7 @@ from runner.core.checking import (
     in_order,
 )
 from runner.core.model import Place, Problem
+from runner.core.notices import About, Notice
 from runner.core.planning import Plan
 from runner.core.probing import ProbeFound, say
 from runner.core.workbook_tables import tell_time
@@ -39,20 +41,41 @@ if TYPE_CHECKING:
     from runner.app.conversation import Planned
 
 LISTED = 10_000
-"""Rejected rows that a plan lists for programs; how many more there are is said, and the check report has them all."""
+"""Rejected rows, and repaired cells, that a plan lists for programs.
+
+How many more there are is said, and the check report has them all.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckFound:
     """What was found. `kinds`: of problems, commonest first. `rejected`: the rows themselves, where they were wanted.
 
-    `report`: the files of the check report, none where it was not written. `probe`: of a few customers.
+    `report`: the files of the check report, none where it was not written. `probe`: of a few customers. `repaired`: the
+    first `LISTED` cells that were repaired, with place and heading, of `repaired_cells`; known with the report.
     """
 
     kinds: tuple[ProblemKind, ...] = ()
     rejected: tuple[tuple[Place, tuple[Problem, ...]], ...] = ()
     report: tuple[Path, ...] = ()
     probe: ProbeFound | None = None
+    repaired: tuple[tuple[Place, str, Repaired], ...] = ()
+    repaired_cells: int = 0
+
+
+@dataclass(slots=True)
+class _Repairs:
+    """Collects the repaired cells that pass by on their way into the report."""
+
+    first: list[tuple[Place, str, Repaired]] = field(default_factory=list)
+    cells: int = 0
+
+    def seen(self, rows: Iterable[Judged], files: Sequence[CheckedFile]) -> Iterator[Judged]:
+        for judged in rows:
+            self.cells += len(judged.repaired)
+            for one in judged.repaired[: max(0, LISTED - len(self.first))]:
+                self.first.append((judged.place, files[judged.place.file].headings[one.at], one))
+            yield judged
 
 
 def count_problems(staging: Staging, options: Options) -> CheckFound:
@@ -125,11 +148,14 @@ def write_report(
         written=tell_time(now, _local),
         probe=say(found.probe, [file.name for file in files]) if found.probe is not None else (),
         limit=limit_of(options, present=False, rehearsal=planned.rehearsal) if unattended else None,
+        noticed=[(name, one) for name, notices in intake.noticed for one in notices if one.about is not About.REPAIRED],
     )
+    repairs = _Repairs()
+    rows = repairs.seen(_judged(staging, files, intake, every=every), files)
     try:
         report = write_check(
             options.out,
-            _judged(staging, files, intake, every=every),
+            rows,
             plan=plan,
             kinds=found.kinds,
             files=files,
@@ -141,15 +167,19 @@ def write_report(
         )
     except OSError as error:
         why = error.strerror or type(error).__name__
-        return found, (
+        for _ in rows:  # those that are left are counted all the same
+            pass
+        return replace(found, repaired=tuple(repairs.first), repaired_cells=repairs.cells), (
             f"the check report could not be written to {options.out} ({why}): close it if it is open in a spreadsheet,"
             " or name another folder with --out"
         )
-    return replace(found, report=report), None
+    return replace(found, report=report, repaired=tuple(repairs.first), repaired_cells=repairs.cells), None
 
 
-def check_document(found: CheckFound, plan: Plan, files: Sequence[str]) -> dict[str, object]:
-    """What was found, for programs. `files`: names in the order of `Place.file`."""
+def check_document(
+    found: CheckFound, plan: Plan, files: Sequence[str], noticed: Sequence[tuple[str, Sequence[Notice]]]
+) -> dict[str, object]:
+    """What was found, for programs. `files`: names in the order of `Place.file`. `noticed`: of each file."""
     names = dict(enumerate(files))
     probe = found.probe
     return {
@@ -164,6 +194,23 @@ def check_document(found: CheckFound, plan: Plan, files: Sequence[str]) -> dict[
                 for place, problems in found.rejected
             ],
             "rejected_left_out": plan.rejected - len(found.rejected),
+            "repaired": [
+                {**_place(place, names), "column": column, "value": one.cell, "read_as": one.read, "what": one.what}
+                for place, column, one in found.repaired
+            ],
+            "repaired_left_out": found.repaired_cells - len(found.repaired),
+            "noticed": [
+                {
+                    "file": name,
+                    "about": one.about.value,
+                    "column": one.column,
+                    "what": one.what,
+                    "rows": one.count,
+                    "examples": list(one.rows),
+                }
+                for name, notices in noticed
+                for one in notices
+            ],
         },
         "probe": None
         if probe is None
@@ -184,9 +231,9 @@ def _place(place: Place, names: Mapping[int, str]) -> dict[str, object]:
 
 
 def _judged(staging: Staging, files: Sequence[CheckedFile], intake: Intake, *, every: bool) -> Iterator[Judged]:
-    columns = {number: file.kinds for number, file in enumerate(files)}
+    columns = {number: {role: index for index, role in file.places.items()} for number, file in enumerate(files)}
     restored: Mapping[Place, Mapping[str, str]] = intake.restored
-    for row in staging.checked_rows(columns, every=every):
+    for row in staging.checked_rows(columns, every=every, restored=restored):
         judged = judge(
             row.place,
             row.cells,
@@ -196,7 +243,7 @@ def _judged(staging: Staging, files: Sequence[CheckedFile], intake: Intake, *, e
             files[row.place.file],
             restored.get(row.place, {}),
         )
-        if every or judged.problems or judged.mended:
+        if every or judged.problems or judged.repaired:
             yield judged
 
 

@@ -252,6 +252,9 @@ def _read_rows(
         if assigned.uncertain:
             names = ", ".join(assigned.uncertain)
             done.notes.append(f"{table.name}: not used, since nobody said what it is: {names} (say it with --map)")
+        default_count = options.count if listed is None else None
+        if (unread := assigned.unread_sentence(default_count)) is not None:
+            done.notes.append(f"{table.name}: {unread}")
         done.files.append(
             {
                 "name": table.name,
@@ -287,6 +290,7 @@ def _customers(
         if (why := reader.no_customer(cells, found)) is None:
             yield without_example(found, columns)
         else:
+            reader.notices.take_back(row)
             reader.notices.see(About.NO_CUSTOMER, None, why, row)
 
 

@@ -192,7 +192,7 @@ def plan_document(planned: Planned) -> dict[str, object]:
     return {
         "plan_code": planned.code,
         **plan_json(planned.plan, reasons=reasons, **plan_words(planned)),  # type: ignore[arg-type]
-        **check_document(planned.check, planned.plan, file_names(planned)),
+        **check_document(planned.check, planned.plan, file_names(planned), planned.intake.noticed),
     }
 
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from runner.core.checking import MaxRejected, ProblemKind, in_order, percent, places_of_problem, repair_of, widespread
-from runner.core.columns import IDENTIFIERS
+from runner.core.columns import IDENTIFIERS, Role
 from runner.core.model import Kind, Place, Problem
 from runner.core.neutralising import neutralise
+from runner.core.notices import Notice
 from runner.core.planning import Plan
 from runner.core.sheet_cells import DOUBT_MARK
 from runner.core.statuses import name_row
+from runner.core.trimming import trim
 from runner.core.wording import counted
 from runner.core.workbook_summary import Block, Summary
 from runner.core.workbook_tables import Column, Look
@@ -26,9 +28,13 @@ BESIDE = ("_row", CHECK_COLUMN, "_why")
 
 CSV_COLUMNS = ("_file", "_sheet", "_row", CHECK_COLUMN, "_columns", "_why")
 PROBLEM_COLUMNS = ("file", "sheet", "row", "column", "value", "what is wrong, and what to do")
+REPAIR_COLUMNS = ("file", "sheet", "row", "column", "value", "read as", "what was repaired")
 
 MOST_ROWS = 100_000
 """More rows than this are not shown one by one, only those that are worth a look."""
+
+LAST_ROW = 1_048_576
+"""Where a sheet of a workbook ends."""
 
 OK, REJECTED, REPAIRED, DUPLICATE = "ok", "rejected", "repaired", "duplicate"
 
@@ -37,19 +43,45 @@ _SHEET_NAME = 31
 
 
 class CheckedFile(NamedTuple):
-    """One table of the input. `sheet`: "" for text. `kinds`: kind of identifier → place of its cell."""
+    """One table of the input. `sheet`: "" for text. `kinds`: kind of identifier → place of its cell.
+
+    `series_at`, `count_at`: places of those cells, None without such a column.
+    """
 
     name: str
     sheet: str
     headings: tuple[str, ...]
     kinds: Mapping[Kind, int]
+    series_at: int | None = None
+    count_at: int | None = None
+
+    @property
+    def places(self) -> dict[int, Role]:
+        """The cells that are read."""
+        found = {index: role for role, kind in IDENTIFIERS.items() if (index := self.kinds.get(kind)) is not None}
+        others = ((self.series_at, Role.SERIES), (self.count_at, Role.COUNT))
+        return found | {index: role for index, role in others if index is not None}
+
+
+class Repaired(NamedTuple):
+    """A cell that was repaired. `at`: its place. `cell`: as it was. `what` was repaired, and what it was read as."""
+
+    at: int
+    cell: str
+    what: str
+    read: str
+
+    @property
+    def sentence(self) -> str:
+        """For a person, without the heading."""
+        return f"read as {self.read} (repaired: {self.what})"
 
 
 class Judged(NamedTuple):
     """A row and what the check says of it.
 
-    `bad`: places of the cells that are wrong; `mended`: of those that were repaired. `why`: all reasons, the one that
-    makes the others moot first. `problems`: with the place of the cell, None for the row as a whole.
+    `bad`: places of the cells that are wrong. `repaired`: every cell that was repaired. `why`: all reasons, the one
+    that makes the others moot first. `problems`: with the place of the cell, None for the row as a whole.
     """
 
     place: Place
@@ -57,7 +89,7 @@ class Judged(NamedTuple):
     word: str
     why: str
     bad: tuple[int, ...]
-    mended: tuple[int, ...]
+    repaired: tuple[Repaired, ...]
     problems: tuple[tuple[int | None, Problem], ...]
 
 
@@ -65,13 +97,14 @@ def file_of_record(record: Mapping[str, object], mapping: Mapping[str, str]) -> 
     """A file as the run will record it. `mapping`: heading → role, as it was understood."""
     headings = tuple(str(heading) for heading in record["headers"])  # type: ignore[attr-defined]
     roles = record.get("roles") or mapping
-    words = {role.value: kind for role, kind in IDENTIFIERS.items()}
-    kinds: dict[Kind, int] = {}
+    words = {role.value: role for role in (*IDENTIFIERS, Role.SERIES, Role.COUNT)}
+    places: dict[Role, int] = {}
     for index, heading in enumerate(headings):
-        role = str(roles.get(heading, ""))  # type: ignore[attr-defined]
-        if role in words:
-            kinds.setdefault(words[role], index)
-    return CheckedFile(str(record["name"]), str(record["sheet"]), headings, kinds)
+        if (role := words.get(str(roles.get(heading, "")))) is not None:  # type: ignore[attr-defined]
+            places.setdefault(role, index)
+    kinds = {IDENTIFIERS[role]: index for role, index in places.items() if role in IDENTIFIERS}
+    name, sheet = str(record["name"]), str(record["sheet"])
+    return CheckedFile(name, sheet, headings, kinds, places.get(Role.SERIES), places.get(Role.COUNT))
 
 
 def judge(
@@ -90,27 +123,39 @@ def judge(
         if not places and problem.column is None and problem.value is None and len(cells) == len(file.headings):
             places = [index for index in file.kinds.values() if not cells[index].strip()]  # whom nobody named
         located += [(index, problem) for index in places] or [(None, problem)]
-    repairs = {}
-    for heading, before in restored.items():
-        index = file.headings.index(heading) if heading in file.headings else None
-        if index is not None:
-            repairs[index] = f"restored from the ledger, where a spreadsheet had left {before}"
-    for kind, index in file.kinds.items():
-        sent = names.get(kind)
-        if sent is not None and index < len(cells) and index not in repairs:
-            repair = repair_of(kind, cells[index], sent)
-            if repair is not None:
-                repairs[index] = repair
+    bad = tuple(dict.fromkeys(index for index, _ in located if index is not None))
+    repaired = _repaired(cells, names, file, restored, bad)
     reasons = [_with_heading(problem) for problem in dict.fromkeys(problem for _, problem in located)]
-    word = REJECTED if problems else DUPLICATE if repeats else REPAIRED if repairs else OK
+    word = REJECTED if problems else DUPLICATE if repeats else REPAIRED if repaired else OK
     if not problems:
         reasons = [repeats] if repeats else []
-        reasons += [f"{file.headings[index]}: {text}" for index, text in sorted(repairs.items())]
+    reasons += [f"{file.headings[one.at]}: {one.sentence}" for one in repaired]
     cells = [_as_it_was(cell) if problems else cell for cell in cells]
     if beyond := cells[len(file.headings) :]:
         reasons.append(f"Cells beyond the header: {' | '.join(beyond)}")
-    bad = tuple(dict.fromkeys(index for index, _ in located if index is not None))
-    return Judged(place, cells, word, "\n".join(reasons), bad, tuple(sorted(repairs)), tuple(located))
+    return Judged(place, cells, word, "\n".join(reasons), bad, repaired, tuple(located))
+
+
+def _repaired(
+    cells: Sequence[str],
+    names: Mapping[Kind, str],
+    file: CheckedFile,
+    restored: Mapping[str, str],
+    bad: Sequence[int],
+) -> tuple[Repaired, ...]:
+    """Every repaired cell, whether its row is used or not; in a row whose cells may have shifted there is none."""
+    if len(cells) != len(file.headings):
+        return ()
+    found = []
+    for index, role in sorted(file.places.items()):
+        cell, before = cells[index], restored.get(file.headings[index])
+        if before is not None:
+            found.append(Repaired(index, before, "restored from the ledger", cell))
+        elif index not in bad and trim(cell):
+            used = names.get(IDENTIFIERS[role], "") if role in IDENTIFIERS else ""
+            if (repair := repair_of(role, cell, used)) is not None:
+                found.append(Repaired(index, cell, *repair))
+    return tuple(found)
 
 
 def _as_it_was(cell: str) -> str:
@@ -133,12 +178,19 @@ def sheet_columns(file: CheckedFile) -> tuple[Column, ...]:
     return (*beside, *own)
 
 
-PROBLEM_LOOKS = (Look.TEXT, Look.TEXT, Look.NUMBER, Look.TEXT, Look.TEXT, Look.WIDE)
-
-
 def problem_columns() -> tuple[Column, ...]:
     """The columns of the list of all problems."""
-    return tuple(Column(heading, False, look) for heading, look in zip(PROBLEM_COLUMNS, PROBLEM_LOOKS, strict=True))
+    return _listing(PROBLEM_COLUMNS)
+
+
+def repair_columns() -> tuple[Column, ...]:
+    """The columns of the list of all repaired cells."""
+    return _listing(REPAIR_COLUMNS)
+
+
+def _listing(headings: Sequence[str]) -> tuple[Column, ...]:
+    looks = {"row": Look.NUMBER, headings[-1]: Look.WIDE}
+    return tuple(Column(heading, False, looks.get(heading, Look.TEXT)) for heading in headings)
 
 
 def problem_rows(judged: Judged, file: CheckedFile) -> Iterator[list[str | int]]:
@@ -148,6 +200,13 @@ def problem_rows(judged: Judged, file: CheckedFile) -> Iterator[list[str | int]]
         value = judged.cells[index] if index is not None else problem.value or ""
         file_name, sheet = neutralise(file.name), neutralise(file.sheet)
         yield [file_name, sheet, judged.place.row, neutralise(heading), neutralise(value), problem.message]
+
+
+def repair_rows(judged: Judged, file: CheckedFile) -> Iterator[list[str | int]]:
+    """The repaired cells of one row, a line each."""
+    for one in judged.repaired:
+        texts = [neutralise(text) for text in (file.headings[one.at], one.cell, one.read)]
+        yield [neutralise(file.name), neutralise(file.sheet), judged.place.row, *texts, one.what]
 
 
 def sheet_names(files: Sequence[CheckedFile], taken: Iterable[str]) -> list[str]:
@@ -178,15 +237,18 @@ def stem_of(names: Sequence[str]) -> str:
 
 @dataclass(slots=True)
 class CheckCounts:
-    """Rows by what the check says of them, as they were written; and the lines of the list of problems."""
+    """Rows by what the check says of them, as they were written; and how many cells were repaired."""
 
     words: dict[str, int] = field(default_factory=dict)
-    problems: int = 0
+    repaired: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckFacts:
-    """What the first page says of the plan beside its counts."""
+    """What the first page says of the plan beside its counts.
+
+    `noticed`: file and what is to be said of rows that are odd or are no customers.
+    """
 
     campaign: str
     org: str
@@ -194,6 +256,7 @@ class CheckFacts:
     written: str
     probe: Sequence[str] = ()
     limit: MaxRejected | None = None
+    noticed: Sequence[tuple[str, Notice]] = ()
 
 
 def first_page(
@@ -205,8 +268,12 @@ def first_page(
     *,
     every: bool,
     sheets: Sequence[str],
+    beyond: int = 0,
 ) -> Summary:
-    """The first sheet, in words. `every`: all rows are in the sheets, and not only those worth a look."""
+    """The first sheet, in words. `every`: all rows are in the sheets, and not only those worth a look.
+
+    `beyond`: lines that no sheet had room for.
+    """
     repaired = counts.words.get(REPAIRED, 0)
     notes = []
     if not every:
@@ -214,19 +281,28 @@ def first_page(
             f"{plan.rows:,} rows are more than {MOST_ROWS:,}: the sheets hold the rows that are rejected or repaired"
             " only, all of them. Every other row can be used as it is."
         )
+    if beyond:
+        notes.append(
+            f"A sheet ends with row {LAST_ROW:,}: {counted(beyond, 'more line is', 'more lines are')} in the check"
+            " report as CSV only, which has all of them."
+        )
     return Summary(
         sheet="Summary",
         title=("REHEARSAL: " if facts.rehearsal else "") + f"Check of {', '.join(_names(files))}",
         banner="Nothing was sent: no coupon is issued by a check.",
         headline=_headline(plan),
-        steps=tuple(_steps(plan, kinds, repaired, facts, sheets)),
+        steps=tuple(_steps(plan, kinds, counts.repaired, facts, sheets)),
         facts=(
             ("Campaign", facts.campaign),
             ("Organisation", facts.org),
             ("Checked", facts.written),
             *((f"Probe{'' if not number else ' '}", text) for number, text in enumerate(facts.probe)),
         ),
-        blocks=tuple(block for block in (_rows_block(plan, repaired), _kinds_block(kinds, files)) if block is not None),
+        blocks=tuple(
+            block
+            for block in (_rows_block(plan, repaired), _kinds_block(kinds, files), _noticed_block(facts.noticed))
+            if block is not None
+        ),
         notes=tuple(notes),
     )
 
@@ -263,8 +339,8 @@ def _steps(
             too_many = facts.limit.sentence(plan.rejected, plan.rows)
             yield f"A run where nobody is at the terminal would send nothing: {too_many}."
     if repaired:
-        were = counted(repaired, "row was", "rows were")
-        yield f"{were} repaired where it was certain what was meant: cells in blue."
+        were = counted(repaired, "cell was", "cells were")
+        yield f"{were} repaired where it was certain what was meant: in blue, and one by one in the sheet 'Repaired'."
 
 
 def _rows_block(plan: Plan, repaired: int) -> Block:
@@ -299,6 +375,17 @@ def _kinds_block(kinds: Sequence[ProblemKind], files: Sequence[CheckedFile]) -> 
         sentence="A row can have several problems.",
         headings=("In rows", "What is wrong, and what to do", "For example"),
         rows=tuple(rows),
+    )
+
+
+def _noticed_block(noticed: Sequence[tuple[str, Notice]]) -> Block | None:
+    if not noticed:
+        return None
+    rows = tuple((one.count, one.sentence(), neutralise(name)) for name, one in noticed)
+    return Block(
+        title="Rows that are no customers, or worth a look",
+        headings=("In rows", "What is said of them", "File"),
+        rows=rows,
     )
 
 

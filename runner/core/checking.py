@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from runner.core.columns import IDENTIFIERS, Role
 from runner.core.guards import Threshold, parse_threshold
-from runner.core.model import Kind, Place, Problem
+from runner.core.model import Place, Problem
+from runner.core.series_cells import read_count, read_series, repaired_count, repaired_series
 from runner.core.trimming import trim
+from runner.core.values import repair
 from runner.core.wording import counted
 
 EXAMPLES = 3
@@ -122,18 +125,23 @@ def _bare(text: str) -> str:
     return "".join(sign for sign in text.casefold() if sign.isalnum())
 
 
-def repair_of(kind: Kind, cell: str, sent: str) -> str | None:
-    """What was repaired in a cell before it was used, in a sentence; None when it means what stands there.
+def repair_of(role: Role, cell: str, used: str = "") -> tuple[str, str] | None:
+    """(what was repaired in a cell that is read, what it was read as); None when it means what stands there.
 
     Blanks, dashes and brackets within a number, a plus or a country code are ways to write it, and no repair; nor is
-    white space around a cell.
+    white space around a cell. `used`: the identifier as it is used, where it is known.
     """
-    text = cell.strip(" ")
-    if text == sent or (kind is Kind.EMAIL and text.casefold() == sent.casefold()):
-        return None
-    if kind is Kind.MOBILE and re.fullmatch(r"\+?[\d ().\-/]+", text, re.ASCII) and not re.search(r"\.0+$", text):
-        return None
-    return f"read as {sent}"
+    if cell == used or (cell.isascii() and cell.isalnum()):
+        return None  # by far the most
+    text = cell
+    if role is Role.SERIES:
+        what, read = repaired_series(cell), read_series(cell)
+        text = "; ".join(map(str, read)) if isinstance(read, tuple) else trim(cell)
+    elif role is Role.COUNT:
+        what, text = repaired_count(cell), str(read_count(cell))
+    else:
+        text, what = repair(IDENTIFIERS[role], cell)
+    return (what, used or text) if what else None
 
 
 def shown_value(value: str) -> str:

@@ -61,6 +61,19 @@ SYNONYMS: Mapping[Role, tuple[str, ...]] = MappingProxyType(
             *("cellulare", "telefono", "numero di telefono", "nomor hp", "no hp", "nomor telepon", "nomor ponsel"),
             *("telefon bimbit", "cep telefonu", "telefon numaras\u0131", "số điện thoại", "телефон", "мобильный"),
             *("номер телефона", "मोबाइल", "मोबाइल नंबर", "फ़ोन", "फोन नंबर", "الجوال", "رقم الجوال", "الهاتف"),
+            *("numéro de mobile", "numéro de tél", "téléphone portable", "téléphone mobile", "n° de téléphone"),
+            *("n° de portable", "n° de mobile", "n° téléphone", "n° tél"),
+            *("no de téléphone", "no de portable", "num tél"),
+            *("teléfono móvil", "teléfono celular", "número móvil", "número celular", "número de móvil", "tel móvil"),
+            *("n° de teléfono", "n° de móvil", "n° de celular", "nº de teléfono"),
+            *("nº de móvil", "nº de celular", "cel"),
+            *("núm de teléfono", "núm de celular", "núm de móvil", "número de telemóvel"),
+            *("nº de telemóvel", "nº celular"),
+            *("n° de telemóvel", "nº de telefone", "telefone celular", "telefone móvel", "nº telemóvel", "n° celular"),
+            *("nomor handphone", "no handphone", "no telepon", "no telp", "nomor telp", "no ponsel", "nomor ponsel"),
+            *("nomor wa", "no wa", "no whatsapp", "nomor whatsapp", "telepon", "hp", "nomor telepon genggam"),
+            *("मोबाइल नं", "मोबाइल न", "फ़ोन नंबर", "फोन", "फोन नं", "رقم الموبايل", "الموبايل", "جوال", "رقم جوال"),
+            *("رقم المحمول", "رقم الهاتف المحمول", "رقم التليفون", "هاتف"),
             *(
                 "رقم الهاتف",
                 "เบอร์โทร",
@@ -80,6 +93,8 @@ SYNONYMS: Mapping[Role, tuple[str, ...]] = MappingProxyType(
             *("e mail adresse", "mailadresse", "courriel", "adresse e mail", "adresse email", "correo"),
             *("correo electrónico", "dirección de correo", "endereço de email", "indirizzo email", "alamat email"),
             *("surel", "emel", "e posta", "e posta adresi", "почта", "эл почта", "электронная почта", "ईमेल"),
+            *("البريد الالكتروني", "الايميل", "الإيميل", "ईमेल आईडी"),
+            *("correo e", "adresse électronique", "alamat surel"),
             *("البريد الإلكتروني", "อีเมล", "邮箱", "电子邮件", "電子郵件", "メール", "メールアドレス"),
         ),
         Role.EXTERNAL_ID: (
@@ -91,13 +106,18 @@ SYNONYMS: Mapping[Role, tuple[str, ...]] = MappingProxyType(
             *("series", "series id", "series ids", "series no", "series number", "coupon series", "coupon series id"),
             *("coupon series ids", "coupon series no", "coupon series number", "id series"),
             *("serie", "série", "coupon serie", "gutscheinserie", "serie de cupones", "série de coupons", "seri kupon"),
+            *("id serie", "id de serie", "id de série", "id da série", "id seri", "seri", "série de cupons"),
             *("серия", "серия купонов", "सीरीज़", "券系列"),
         ),
         Role.COUNT: (
             *("count", "qty", "quantity", "coupons", "coupon count", "coupons count", "coupon qty", "coupon quantity"),
             *("no of coupons", "number of coupons", "num of coupons", "num coupons", "nos", "how many"),
-            *("anzahl", "menge", "stückzahl", "quantité", "qté", "nombre", "cantidad", "quantidade", "quantità"),
+            *("anzahl", "menge", "stückzahl", "quantité", "qté", "cantidad", "quantidade", "quantità"),
             *("jumlah", "adet", "số lượng", "количество", "кол во", "संख्या", "मात्रा", "العدد", "الكمية"),
+            *("anz", "anzahl gutscheine", "anzahl coupons", "nb", "nb coupons", "nb de coupons", "nombre de coupons"),
+            *("cant", "cantidad de cupones", "número de cupones", "qtd", "qtde", "quantidade de cupons"),
+            *("número de cupons", "jumlah kupon", "banyaknya", "कूपन संख्या"),
+            *("कूपन की संख्या", "عدد الكوبونات", "عدد القسائم"),
             *("จำนวน", "数量", "枚数", "張數"),
         ),
         Role.REF: (),
@@ -185,6 +205,26 @@ class Columns:
         return tuple(kind for role, kind in IDENTIFIERS.items() if role in self.roles)
 
     @property
+    def unread(self) -> tuple[str, ...]:
+        """The headings that mean nothing here: their columns are only copied into the reports."""
+        known = {*self.roles.values(), *(i for i, name in enumerate(self.headers) if trim(name) in self.uncertain)}
+        return tuple(trim(self.headers[index]) for index in self.originals if index not in known)
+
+    def unread_sentence(self, default_count: int | None) -> str | None:
+        """What is only copied, so that a column that was meant is missed in time; None when there is none.
+
+        `default_count`: what a row asks for without a column of counts; None where the list of series says it.
+        """
+        names = [name for name in self.unread if name]
+        if self.ours or not names:
+            return None
+        more = f" and {len(names) - _UNREAD:,} more" if len(names) > _UNREAD else ""
+        sentence = f"only copied, and not read: {_listed(names, range(min(len(names), _UNREAD)))}{more}"
+        if Role.COUNT not in self.roles and default_count is not None:
+            sentence += f" (none of them is taken for the count: each row asks for {default_count:,})"
+        return sentence
+
+    @property
     def mapping(self) -> dict[str, str]:
         """Heading → role, as the campaign freezes it: `_ref` is not part of it."""
         return {self.headers[index]: str(role) for role, index in self.roles.items() if role is not Role.REF}
@@ -212,6 +252,9 @@ def own_headings(words: Mapping[str, Sequence[str]]) -> Mapping[str, Role] | lis
                 problems.append(f"headings: '{heading}' is said to be {before} and {role}. A heading has one role.")
     return problems or MappingProxyType(found)
 
+
+_UNREAD = 12
+"""Headings that a sentence names."""
 
 NO_HEADINGS: Mapping[str, Role] = MappingProxyType({})
 

@@ -53,6 +53,7 @@ class Notices:
 
     _found: dict[tuple[About, str | None, str], list[int]] = field(default_factory=dict)
     _counts: dict[tuple[About, str | None, str], int] = field(default_factory=dict)
+    _latest: tuple[int, list[tuple[About, str | None, str]]] = field(default_factory=lambda: (0, []))
 
     def see(self, about: About, column: str | None, what: str, row: int) -> None:
         """One row."""
@@ -61,6 +62,21 @@ class Notices:
         rows = self._found.setdefault(key, [])
         if len(rows) < SHOWN:
             rows.append(row)
+        if self._latest[0] != row:
+            self._latest = (row, [])
+        self._latest[1].append(key)
+
+    def take_back(self, row: int) -> None:
+        """What was said of this row, the latest, is not said after all: it turned out to be none of a customer."""
+        if self._latest[0] != row:
+            return
+        for key in self._latest[1]:
+            self._counts[key] -= 1
+            if self._found[key][-1:] == [row]:
+                self._found[key].pop()
+            if not self._counts[key]:
+                del self._counts[key], self._found[key]
+        self._latest = (0, [])
 
     def all(self) -> tuple[Notice, ...]:
         """What is to be said, what was left out first."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from runner.core.column_evidence import ColumnEvidence
 from runner.core.mobiles import PhoneFormat, are_mobiles_abroad
 from runner.core.model import Kind
+from runner.core.series_cells import repaired_count, repaired_series
 from runner.core.sheet_cells import doubt_of
 from runner.core.template import EXAMPLES
 from runner.core.trimming import trim
@@ -180,12 +181,16 @@ class PlainReader:
         return list(map(known.__getitem__, column))
 
     def _series_of(self, cell: str) -> int:
+        if repaired_series(cell):
+            return -1
         found = self._read_series(cell) if doubt_of(cell, series=True) is None else ()
         return found[0] if not isinstance(found, str) and len(found) == 1 else -1
 
     def _count_of(self, cell: str) -> int:
         if not trim(cell):
             return 0
+        if repaired_count(cell):
+            return -1
         found = self._read_count(cell) if doubt_of(cell) is None else -1
         return -1 if isinstance(found, str) else found
 

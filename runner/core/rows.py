@@ -17,12 +17,20 @@ from runner.core.neutralising import restore
 from runner.core.notices import About, Notices
 from runner.core.plain_rows import PlainReader
 from runner.core.refs import REF_COLUMN, read_ref
-from runner.core.series_cells import MAX_COUNT, MAX_SERIES, read_count, read_series
+from runner.core.series_cells import (
+    MAX_COUNT,
+    MAX_SERIES,
+    read_count,
+    read_series,
+    repaired_count,
+    repaired_series,
+)
 from runner.core.series_list import SeriesList, SeriesNames
 from runner.core.sheet_cells import doubt_of, marked
 from runner.core.table_finding import is_total, no_customer
 from runner.core.trimming import trim
 from runner.core.values import read_cell, read_plain
+from runner.core.wording import counted
 from runner.errors import InputRefused, UsageError
 
 _REMEMBERED = 20_000
@@ -155,6 +163,10 @@ class RowReader:
             ref = self._read_ref(cells[self._ref_at], problems)
         series = self._read_series(cells, one_line, problems)
         count, counted = self._read_count(cells, ref, one_line, problems)
+        if self._series_at is not None and series:
+            self._see_repaired(self._series_at, repaired_series(cells[self._series_at]), place.row)
+        if self._count_at is not None and count:
+            self._see_repaired(self._count_at, repaired_count(cells[self._count_at]), place.row)
         if sent is None or problems:
             return self._reject(place, cells, problems)
         counts: tuple[int, ...] = ()
@@ -237,6 +249,10 @@ class RowReader:
                 self.evidence.see(kind, cell, code_added)
             identifiers.append(found)
         return identifiers
+
+    def _see_repaired(self, column: int, what: str, row: int) -> None:
+        if what:
+            self.notices.see(About.REPAIRED, self._headers[column], what, row)
 
     def _choose(self, identifiers: Sequence[Identifier]) -> Identifier | None:
         for kind in self._identify_by:
@@ -350,12 +366,13 @@ class RowReader:
 
     def _ragged(self, cells: Sequence[str]) -> Problem:
         has, width = len(cells), self._width
-        why = (
-            "A comma or other separator inside a cell may have split it: put that cell in double quotes."
-            if has > width
-            else "Separators are missing, so it is not certain which cell belongs to which column: add them."
-        )
-        return Problem(None, None, f"This row has {has} cells, but the header has {width}. {why}")
+        if has < width:
+            why = "Separators are missing, so it is not certain which cell belongs to which column: add them."
+        elif any(map(trim, cells[width:])):
+            why = "A comma or other separator inside a cell may have split it: put that cell in double quotes."
+        else:
+            why = "Those beyond the header are blank: delete the separators too many, here at the end of the row."
+        return Problem(None, None, f"This row has {counted(has, 'cell')}, but the header has {width}. {why}")
 
     def _originals(self, cells: Sequence[str]) -> tuple[str, ...]:
         if self._only_originals:

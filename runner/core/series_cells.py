@@ -18,12 +18,16 @@ MAX_PER_ROW = 10_000
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
 """One number with its digits grouped, in thousands or in lakhs."""
 
+_FULL_WIDTH = frozenset("０１２３４５６７８９")  # noqa: RUF001
+
+_MOST_DIGITS = 40
+
 _SEPARATORS = re.compile(r"[\s,;]+")
 _COUNT = re.compile(r"(\d{1,12})(?:\.0{1,2})?")
+_ENDS_SEEN = " \t\r\n"
 _GROUPED_COUNT = re.compile(
     r"[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?:[ \u00a0\u2009\u202f]\d{3})+|[1-9]\d?(?:,\d{2})+,\d{3}"
 )
-
 """Grouped in thousands or lakhs, by commas or blanks: never by a point, which may be that of decimals."""
 
 
@@ -34,7 +38,10 @@ def read_series(text: str) -> tuple[int, ...] | str:
     """
     text = trim(text).removeprefix("'")
     if _GROUPED.fullmatch(text):
-        joined, listed = text.replace(",", ""), text.replace(",", "; ")
+        joined = text.replace(",", "")
+        if len(joined) > _MOST_DIGITS or int(joined) > MAX_SERIES:
+            return too_large(joined)
+        listed = text.replace(",", "; ")
         return f"This can be one series or several. Write {joined} for the one, or {listed} for several."
     series: list[int] = []
     for part in _SEPARATORS.split(text):
@@ -44,16 +51,22 @@ def read_series(text: str) -> tuple[int, ...] | str:
             return (
                 f"'{part}' is not a series id. It is a positive whole number such as 415446, without sign or decimals."
             )
-        number = int(part) if len(part) <= 40 else MAX_SERIES + 1
+        number = int(part) if len(part) <= _MOST_DIGITS else MAX_SERIES + 1
         if number > MAX_SERIES:
-            return (
-                "This number is too large for a series id. A spreadsheet makes one number of two ids such as "
-                "415446,535521: format the column as text and write 415446; 535521."
-            )
+            return too_large(part)
         if number in series:
             return f"Series {number} stands twice in this cell. Name it once, and use the count for more coupons."
         series.append(number)
     return tuple(series) if series else "This cell names no series. Write the series id, for example 415446."
+
+
+def too_large(digits: str) -> str:
+    """Why a number is no series, though it may be two: a spreadsheet makes 415446535521 of `415446,535521`."""
+    ids = f"{digits[:6]}; {digits[6:]}" if len(digits) == 12 and digits[6] != "0" else "415446; 535521"
+    return (
+        "This number is too large for a series id. A spreadsheet makes one number of two ids such as "
+        f"415446,535521: format the column as text and write the ids apart, for example {ids}."
+    )
 
 
 def read_count(text: str, most: int = MAX_COUNT) -> int | str:
@@ -78,3 +91,33 @@ def read_count(text: str, most: int = MAX_COUNT) -> int | str:
             "a date. If it is right, raise the limit with --max-per-row."
         )
     return count
+
+
+def repaired_series(cell: str) -> str:
+    """What does not belong to a series cell that was read, and was left out or read as plain digits; "" for nothing."""
+    return " and ".join(_repaired(cell))
+
+
+def repaired_count(cell: str) -> str:
+    """The same for a count cell."""
+    if cell.isascii() and cell.isdecimal():
+        return ""
+    done = _repaired(cell)
+    text = trim(cell).removeprefix("'")
+    if _GROUPED_COUNT.fullmatch(text):
+        done.append("separators of thousands")
+    elif "." in text:
+        done.append(".0 at the end")
+    return " and ".join(done)
+
+
+def _repaired(cell: str) -> list[str]:
+    if cell.isascii() and cell.isdecimal():
+        return []
+    text = trim(cell)
+    done = ["invisible or no-break blanks"] if text != cell.strip(_ENDS_SEEN) else []
+    if text.startswith("'"):
+        done.append("an apostrophe in front")
+    if any(sign.isdecimal() and not sign.isascii() for sign in text):
+        done.append("full-width digits" if any(sign in _FULL_WIDTH for sign in text) else "digits of another script")
+    return done

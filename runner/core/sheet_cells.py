@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 from runner.core.number_formats import is_date_format, is_grouped, shown_integer
+from runner.core.series_cells import MAX_SERIES, too_large
 
 EXACT = 10**15
 """A spreadsheet keeps fifteen digits of a number: above this the last ones may be others than were entered."""
@@ -159,6 +160,8 @@ def _number(written: str, code: str, text: str) -> str:
     if value != whole:
         shown = f"{value.normalize():f}"
         return DoubtfulCell(shown, HAS_DECIMALS)
+    if is_grouped(code) and whole > MAX_SERIES:
+        return DoubtfulCell(seen, too_large(str(whole)), series_only=True)
     if is_grouped(code) and abs(whole) >= 1000:
         return DoubtfulCell(
             seen,

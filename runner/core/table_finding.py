@@ -140,7 +140,7 @@ def no_customer(cells: Sequence[str], headers: Sequence[str], *, named: bool) ->
     filled = [text for text in map(trim, cells) if text]
     if not filled:
         return None
-    if len(cells) == len(headers) and len(filled) > 1 and filled == [text for text in map(trim, headers) if text]:
+    if len(cells) == len(headers) and filled == [text for text in map(trim, headers) if text]:
         return "the headings once more"
     if named or len(filled) > max(_FEW, len(headers) // 2 + 1):
         return None

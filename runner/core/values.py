@@ -29,6 +29,11 @@ _ODD_BLANKS = re.compile("[^\\S \t\r\n]")
 _FULL_WIDTH = {ord("０") + digit: str(digit) for digit in range(10)}  # noqa: RUF001 - the full-width zero
 _SCHEMES = {Kind.EMAIL: re.compile(r"mailto:\s*", re.IGNORECASE), Kind.MOBILE: re.compile(r"tel:\s*", re.IGNORECASE)}
 _POINT_ZERO = re.compile(r"(\+?\d{1,20})\.0")
+_NOTHING = frozenset(
+    {"null", "none", "nil", "nan", "na", "n/a", "n.a.", "undefined", "unknown", "(blank)", "(null)", "<null>", "-1"}
+)
+"""Words that programs and people write where there is no id. Whoever bears one in the API is a stranger to all rows."""
+
 _FORMULA = re.compile(r"=\s*[A-Za-z$(+\-@\"'\d]")
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]{0,6}"
@@ -62,7 +67,7 @@ def read_plain(kind: Kind, cell: str, region: str | None, written: PhoneFormat |
     elif kind is Kind.EMAIL:
         if cell[:1] != "'" and is_plain_email(cell):
             return Identifier(kind, cell.lower(), cell)
-    elif cell.isascii() and cell.isalnum() and not (cell.isalpha() or len(cell) > KEPT_DIGITS):
+    elif cell.isascii() and cell.isalnum() and not (cell.isalpha() or len(cell) > KEPT_DIGITS) and cell.strip("0"):
         return Identifier(kind, cell, cell)
     return None
 
@@ -125,6 +130,8 @@ def _damage(kind: Kind, text: str) -> str | None:
             f"be lost. {_AS_TEXT}"
         )
     if kind is Kind.EXTERNAL_ID:
+        if text.casefold() in _NOTHING or not any(map(str.isalnum, text)) or not text.strip("0"):
+            return "This says that there is no id, and is none. Enter the id, or leave the cell empty."
         if _POINT_ZERO.fullmatch(text):
             return (
                 "This id ends in .0, as a program writes that took the id for a quantity; whether the id really ends "

@@ -41,7 +41,7 @@ def planned(desk: Desk) -> Path:
 
 def test_the_workbook_is_the_persons_own_list_with_the_bad_cells_red_and_the_reason_in_front(planned):
     book = load_workbook(planned / "list.check.xlsx")
-    assert book.sheetnames == ["REHEARSAL Summary", "list", "Problems"]
+    assert book.sheetnames == ["REHEARSAL Summary", "list", "Problems", "Repaired"]
     sheet = book["list"]
     rows: list[list[Any]] = [[cell.value for cell in row] for row in sheet.iter_rows()]
     assert rows[0] == ["_row", "_check", "_why", *HEADER.split(",")]
@@ -63,7 +63,7 @@ def test_the_first_page_says_how_many_and_what_and_the_last_lists_every_problem(
     page = [str(cell.value) for row in book.worksheets[0].iter_rows() for cell in row if cell.value is not None]
     assert "3 of 6 rows have to be corrected (50%)." in page
     assert any("Nothing was sent" in text for text in page)
-    assert any("1 row was repaired" in text for text in page)
+    assert any("1 cell was repaired" in text for text in page)
     problems = [[cell.value for cell in row] for row in book["Problems"].iter_rows(min_row=2)]
     assert [row[2:5] for row in problems] == [
         [3, "mobile", "12"],
@@ -98,6 +98,45 @@ def test_the_plan_names_the_report_and_with_json_every_rejected_row(desk):
     assert data["check"]["rejected"][0]["problems"][1]["value"] == "two"
     assert data["check"]["rejected_left_out"] == 0
     assert data["reasons_of_all"] is True
+
+
+def test_every_repaired_cell_is_listed_one_by_one_in_all_three_forms(desk):
+    """Also those of rows that are rejected for something else; a total that is left out is none."""
+    rows = [
+        f'A,{mobile(1)}.0,\'415446,"1,200"',
+        f"B,'{mobile(2)},415446,two",
+        'Total,,,"1,201"',
+        *(f"C,{mobile(n)},415446,2.0" for n in range(3, 9)),
+    ]
+    file = desk.write("list.csv", rows, header=HEADER)
+    process = desk.run("plan", file, "--sandbox", "--json", expect=1)
+    check = process.json["check"]
+    assert [(one["row"], one["column"], one["value"], one["read_as"]) for one in check["repaired"]] == [
+        (2, "mobile", f"{mobile(1)}.0", mobile(1)),
+        (2, "series_id", "'415446", "415446"),
+        (2, "count", "1,200", "1200"),
+        (3, "mobile", f"'{mobile(2)}", mobile(2)),
+        *((row, "count", "2.0", "2") for row in range(5, 11)),
+    ]
+    assert check["repaired_left_out"] == 0
+    assert check["noticed"][0] == {
+        "file": "list.csv", "about": "no customer", "column": None, "what": "a total", "rows": 1, "examples": [4],
+    }  # fmt: skip
+    page = load_workbook(desk.folder / "coupon-runs" / "list.check.xlsx").worksheets[0]
+    said = {str(cell.value) for row in page.iter_rows() for cell in row}
+    assert "left out, since it is no customer: row 4 (a total)" in said
+    assert "repaired in 'count': separators of thousands, in row 2" in process.err
+    assert "repaired in 'count': .0 at the end, in rows 5, 6, 7, 8, 9 and 1 more" in process.err
+    listed = load_workbook(desk.folder / "coupon-runs" / "list.check.xlsx")["Repaired"]
+    assert [[cell.value for cell in row[2:]] for row in listed.iter_rows(min_row=2, max_row=4)] == [
+        [2, "mobile", f"{mobile(1)}.0", mobile(1), ".0 at the end"],
+        [2, "series_id", "'415446", "415446", "an apostrophe in front"],
+        [2, "count", "1,200", "1200", "separators of thousands"],
+    ]
+    assert listed.max_row == 11
+    why = [row["_why"] for row in checked(desk.folder / "coupon-runs")]
+    assert why[0].splitlines()[2] == "count: read as 1200 (repaired: separators of thousands)"
+    assert why[1].splitlines()[1] == f"mobile: read as {mobile(2)} (repaired: an apostrophe in front)"
 
 
 def test_of_many_rejected_rows_the_commonest_problems_are_shown_with_examples(desk):

@@ -109,8 +109,8 @@ class Office:
 
 
 def plans(office: Office) -> Iterator[Any]:
-    """With a list of series; refused because of an overlap, or because no row is valid; with another identifier."""
-    rows = office.desk.write("plain.csv", [mobile(11), mobile(12)], header="mobile")
+    """With a list of series and a repaired cell; refused: an overlap, no valid row; with another identifier."""
+    rows = office.desk.write("plain.csv", [mobile(11), f"{mobile(12)}.0"], header="mobile")
     yield office.json("plan", rows, "--series-file", office.series, "--sandbox", "--campaign", "other")
     yield office.json("plan", office.list, "--sandbox", "--campaign", "other", "--overlap", "refuse", expect=3)
     yield office.json("plan", *office.odd(), expect=1)

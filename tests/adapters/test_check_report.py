@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import csv
+import sqlite3
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openpyxl import load_workbook
 
+from runner.adapters import check_report
 from runner.adapters.check_report import write_check
+from runner.adapters.ledger import checked
 from runner.adapters.ledger.staging import Staging
 from runner.core.check_tables import MOST_ROWS, CheckedFile, CheckFacts, judge
-from runner.core.checking import ProblemTally
+from runner.core.checking import ProblemTally, repair_of
+from runner.core.columns import Role
 from runner.core.model import Identifier, Kind, Place, Problem, Row
 from runner.core.planning import Duplicates, Overlap, Plan
+from runner.core.trimming import trim
 from tests.adapters.staging_world import IDENTIFY_BY, World, rejected_row, row
 
 FILE = CheckedFile("list.csv", "", ("mobile", "series_id", "count"), {Kind.MOBILE: 0})
@@ -51,6 +58,17 @@ def test_of_a_large_input_only_the_rows_worth_a_look_are_shown_and_that_is_said(
     assert "rejected or repaired only, all of them" in page
     with files[1].open(encoding="utf-8-sig", newline="") as file:
         assert len(list(csv.DictReader(file))) == 1_200
+
+
+def test_what_a_sheet_has_no_room_for_is_said_and_in_the_csv(tmp_path, monkeypatch):
+    monkeypatch.setattr(check_report, "LAST_ROW", 11)
+    files = written(tmp_path, [bad(n) for n in range(2, 22)], rejected=20, total=MOST_ROWS + 1, every=False)
+    book = load_workbook(files[0])
+    assert book["list"].max_row == book["Problems"].max_row == 11
+    page = " ".join(str(cell.value) for line in book["Summary"].iter_rows() for cell in line if cell.value is not None)
+    assert "20 more lines are in the check report as CSV only, which has all of them" in page
+    with files[1].open(encoding="utf-8-sig", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 20
 
 
 def test_without_workbooks_there_is_the_csv_alone(tmp_path):
@@ -107,17 +125,37 @@ def staging(tmp_path):
 
 
 def test_every_row_comes_back_in_order_with_what_was_decided(staging):
-    rows = list(staging.checked_rows({0: {Kind.MOBILE: 0}}, every=True))
+    rows = list(staging.checked_rows({0: {Role.MOBILE: 0}}, every=True))
     assert [one.place.row for one in rows] == [2, 3, 4, 5, 6, 7, 8]
     assert [bool(one.problems) for one in rows] == [False, True, False, False, False, True, True]
     assert [one.repeats for one in rows if one.repeats] == ["same as row 2"]
     assert rows[2].names == {Kind.MOBILE: "919000000002", Kind.EMAIL: "customer2@example.com"}
 
 
-def test_of_a_large_input_come_the_rejected_rows_and_those_that_are_written_otherwise(staging):
-    rows = list(staging.checked_rows({0: {Kind.MOBILE: 0}}, every=False))
+def test_of_a_large_input_come_the_rejected_rows_and_those_with_a_cell_that_may_have_been_repaired(staging):
+    rows = list(staging.checked_rows({0: {Role.MOBILE: 0}}, every=False))
     assert [one.place.row for one in rows] == [3, 6, 7, 8]
+    restored = list(staging.checked_rows({}, every=False, restored=[Place(0, "", 4), Place(0, "other", 5)]))
+    assert [one.place.row for one in restored] == [3, 4, 7, 8]
     assert [place.row for place, _ in staging.rejected_rows()] == [3, 7, 8]
+
+
+ODD_CELLS = st.tuples(
+    st.sampled_from(["", "'", "mailto:", "MailTo:", "tel:"]),
+    st.text(st.sampled_from("0123456789+-(). '\u00a0\u200b\uff12,@axm"), max_size=12),
+).map("".join)
+
+
+@given(cells=st.lists(st.tuples(*[ODD_CELLS] * 5), min_size=1, max_size=20))
+@settings(max_examples=200)
+def test_no_repaired_cell_of_a_large_input_is_missed(cells):
+    """What SQLite looks for is in every cell that is said to be repaired."""
+    database = sqlite3.connect(":memory:")
+    for texts in cells:
+        for role, cell in zip(checked._ODD, texts, strict=True):
+            if trim(cell) and repair_of(role, cell) is not None:
+                found = [database.execute("SELECT ? GLOB ?", (cell, one)).fetchone()[0] for one in checked._ODD[role]]
+                assert any(found), (role, cell)
 
 
 def test_orders_to_be_looked_up_are_those_that_would_be_asked_for(staging):

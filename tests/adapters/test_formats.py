@@ -87,6 +87,7 @@ REFUSED = {
     "utf16-cut.csv": "is not UTF-16 text: line 3, character 17 of the line cannot be read",
     "polish-1250.csv": "line 2, byte 14 of the line cannot be read, and which other encoding it is in is not certain",
     "two-encodings.csv": "damaged: line 5, byte 16 of the line cannot be read. It was cut, or put together",
+    "sep-other.csv": "its first line, sep=,, says one separator, but the headings are separated by semicolon",
     "sep-none.csv": "its first line, sep=, says no separator",
     "nul.csv": "holds a NUL byte in line 2, byte 15 of the line",
     "open-quote.csv": "the double quote opened in line 3 is never closed",
@@ -150,7 +151,18 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(name):
     """With the file's name, what is wrong, and what to do."""
     message = refusal(FOLDER / name)
     assert REFUSED[name] in message
-    remedies = ("Export", "Save", "save", "give", "Write", "Close", "Unpack", "Start again", "no rows below it")
+    remedies = (
+        "Export",
+        "Save",
+        "save",
+        "give",
+        "Write",
+        "Close",
+        "Unpack",
+        "Start again",
+        "Correct",
+        "no rows below it",
+    )
     assert any(word in message for word in remedies)
     assert isinstance(_error_of(FOLDER / name), EmptyTable) == (name in ("empty.csv", "blank.csv", "header-only.csv"))
 

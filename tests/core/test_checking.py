@@ -16,6 +16,7 @@ from runner.core.checking import (
     shown_value,
     widespread,
 )
+from runner.core.columns import Role
 from runner.core.model import Kind, Place, Problem
 from runner.errors import UsageError
 
@@ -109,33 +110,50 @@ def test_a_problem_whose_column_a_ragged_row_lacks_leads_nowhere():
 
 
 @pytest.mark.parametrize(
-    ("kind", "cell", "sent"),
+    ("role", "cell", "what", "read"),
     [
-        (Kind.MOBILE, "919000000001.0", "919000000001"),
-        (Kind.MOBILE, "'919000000001", "919000000001"),
-        (Kind.MOBILE, "91\u00a09000000001", "919000000001"),
-        (Kind.MOBILE, "９１９０００００００００１", "919000000001"),  # noqa: RUF001
-        (Kind.EMAIL, "mailto:ann@example.com", "ann@example.com"),
-        (Kind.EXTERNAL_ID, "\u200bX1", "X1"),
+        (Role.MOBILE, "919000000001.0", ".0 at the end", "919000000001"),
+        (Role.MOBILE, "'919000000001", "an apostrophe in front", "919000000001"),
+        (Role.MOBILE, "91\u00a09000000001", "invisible or no-break blanks", "91\u00a09000000001"),
+        (Role.MOBILE, "\uff19\uff11" + "9000000001", "full-width digits", "919000000001"),
+        (Role.MOBILE, "tel:919000000001", "tel:", "919000000001"),
+        (Role.EMAIL, "mailto:ann@example.com", "mailto:", "ann@example.com"),
+        (Role.EXTERNAL_ID, "\u200bX1", "invisible or no-break blanks", "X1"),
+        (Role.SERIES, "'415446, 535521\u00a0", "invisible or no-break blanks and an apostrophe in front",
+         "415446; 535521"),
+        (Role.SERIES, "４１５４４６", "full-width digits", "415446"),  # noqa: RUF001
+        (Role.COUNT, "2.0", ".0 at the end", "2"),
+        (Role.COUNT, "'2", "an apostrophe in front", "2"),
+        (Role.COUNT, "1,200", "separators of thousands", "1200"),
+        (Role.COUNT, "1\u00a0200", "separators of thousands", "1200"),
+        (Role.COUNT, "٣", "digits of another script", "3"),
     ],
-)
-def test_a_cell_that_was_read_as_something_else_is_listed_as_repaired(kind, cell, sent):
-    assert repair_of(kind, cell, sent) == f"read as {sent}"
+)  # fmt: skip
+def test_a_cell_that_was_read_as_something_else_is_listed_as_repaired(role, cell, what, read):
+    assert repair_of(role, cell) == (what, read)
+
+
+def test_an_identifier_that_was_repaired_is_shown_as_it_is_used():
+    assert repair_of(Role.MOBILE, "09000000001.0", "919000000001") == (".0 at the end", "919000000001")
 
 
 @pytest.mark.parametrize(
-    ("kind", "cell", "sent"),
+    ("role", "cell"),
     [
-        (Kind.MOBILE, "919000000001", "919000000001"),
-        (Kind.MOBILE, "+91 (90000) 00-001", "919000000001"),
-        (Kind.MOBILE, "09000000001", "919000000001"),
-        (Kind.EMAIL, " Ann@Example.com ", "ann@example.com"),
-        (Kind.EXTERNAL_ID, "X1 ", "X1"),
+        (Role.MOBILE, "919000000001"),
+        (Role.MOBILE, "+91 (90000) 00-001"),
+        (Role.MOBILE, "09000000001"),
+        (Role.EMAIL, " Ann@Example.com "),
+        (Role.EXTERNAL_ID, "X1 "),
+        (Role.SERIES, "415446, 535521 "),
+        (Role.SERIES, "415446"),
+        (Role.COUNT, " 2 "),
+        (Role.COUNT, "2"),
     ],
 )
-def test_another_way_to_write_the_same_is_no_repair(kind, cell, sent):
+def test_another_way_to_write_the_same_is_no_repair(role, cell):
     """Else a column of +91 … would be a thousand repairs, and the true ones would drown."""
-    assert repair_of(kind, cell, sent) is None
+    assert repair_of(role, cell, "919000000001") is None
 
 
 @pytest.mark.parametrize(
@@ -158,7 +176,7 @@ def test_a_cell_on_the_screen_names_nobody(value, shown):
 # ---------------------------------------------------------------- the row
 
 
-FILE = CheckedFile("list.csv", "", ("name", "mobile", "count"), {Kind.MOBILE: 1})
+FILE = CheckedFile("list.csv", "", ("name", "mobile", "count"), {Kind.MOBILE: 1}, None, 2)
 
 
 def test_a_rejected_row_has_its_cells_and_all_its_reasons():
@@ -194,13 +212,35 @@ def test_the_mark_of_a_doubtful_cell_is_not_shown_as_if_it_had_stood_there():
             "",
             {"mobile": "9.19E+11"},
             "repaired",
-            "mobile: restored from the ledger, where a spreadsheet had left 9.19E+11",
+            "mobile: read as 919000000001 (repaired: restored from the ledger)",
         ),
     ],
 )
 def test_a_row_that_can_be_used_says_what_is_to_be_known_of_it(names, repeats, restored, word, why):
     judged = judge(Place(0, "", 7), ("A", "919000000001", "1"), (), names, repeats, FILE, restored)
     assert (judged.word, judged.why, judged.bad) == (word, why, ())
+
+
+def test_every_repaired_cell_is_listed_whether_its_row_is_used_or_not():
+    cells = ("A", "'919000000001", "1,200")
+    used = judge(Place(0, "", 7), cells, (), {Kind.MOBILE: "919000000001"}, "", FILE, {})
+    assert [(one.at, one.cell, one.what, one.read) for one in used.repaired] == [
+        (1, "'919000000001", "an apostrophe in front", "919000000001"),
+        (2, "1,200", "separators of thousands", "1200"),
+    ]
+    assert used.why.splitlines() == [
+        "mobile: read as 919000000001 (repaired: an apostrophe in front)",
+        "count: read as 1200 (repaired: separators of thousands)",
+    ]
+    rejected = judge(Place(0, "", 7), ("A", "12", "1,200"), (Problem("mobile", "12", "Too short."),), {}, "", FILE, {})
+    assert (rejected.word, rejected.bad, [one.at for one in rejected.repaired]) == ("rejected", (1,), [2])
+    repeated = judge(Place(0, "", 7), cells, (), {}, "same as row 2", FILE, {})
+    assert (repeated.word, len(repeated.repaired)) == ("duplicate", 2)
+
+
+def test_in_a_row_whose_cells_may_have_shifted_nothing_is_said_to_be_repaired():
+    judged = judge(Place(0, "", 7), ("A", "x", "1,200", "y"), (Problem(None, None, "Ragged."),), {}, "", FILE, {})
+    assert judged.repaired == ()
 
 
 def test_sheets_are_named_after_the_input_each_once_and_as_a_workbook_allows():

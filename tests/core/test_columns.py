@@ -42,10 +42,15 @@ def refused(*headers, **mapping) -> str:
         ("Quantity", Role.COUNT),
         ("No. of Coupons", Role.COUNT),
         ("Ｍｏｂｉｌｅ", Role.MOBILE),
+        *((word, Role.MOBILE) for word in ("N° de téléphone", "Numéro de mobile", "Téléphone portable")),
+        *((word, Role.MOBILE) for word in ("Teléfono móvil", "Núm. de celular", "Nomor Handphone", "No. HP")),
+        *((word, Role.MOBILE) for word in ("मोबाइल नं.", "मोबाइल नंबर", "رقم الموبايل", "No. Telepon")),
+        *((word, Role.COUNT) for word in ("Nb", "Qté", "Cant.", "Cantidad", "Qtd", "Jumlah Kupon", "संख्या", "العدد")),
         ("Customer ID", None),
         ("User ID", None),
         ("id", None),
         ("Name", None),
+        ("Nombre", None),  # a name in Spanish, a number in French
         ("", None),
     ],
 )
@@ -65,6 +70,19 @@ def test_columns_say_where_each_role_stands_and_what_is_the_persons_own():
     assert columns.kinds == (Kind.MOBILE,)
     assert columns.mapping == {"Mobile No.": "mobile", "Coupon Series": "series_id", "Qty": "count"}
     assert not columns.ours
+
+
+def test_what_is_only_copied_is_said_so_that_a_column_that_was_meant_is_missed_in_time():
+    """A heading that nobody understood would else be one coupon each, in silence."""
+    columns = assigned("Name", "Mobile", "Coupons each", "", "Customer ID")
+    assert columns.unread == ("Name", "Coupons each", "")
+    assert columns.unread_sentence(1) == (
+        "only copied, and not read: 'Name', 'Coupons each' (none of them is taken for the count: each row asks for 1)"
+    )
+    assert columns.unread_sentence(None) == "only copied, and not read: 'Name', 'Coupons each'"
+    assert assigned("Mobile", "Name", "Qty").unread_sentence(1) == "only copied, and not read: 'Name'"
+    assert assigned("Mobile", "Qty").unread_sentence(1) is None
+    assert "'c11' and 3 more" in str(assigned("Mobile", *(f"c{n}" for n in range(15))).unread_sentence(None))
 
 
 def test_headings_twice_or_blank_that_mean_nothing_are_just_columns():

@@ -196,6 +196,36 @@ def test_a_ragged_row_is_rejected_with_the_numbers_and_not_shifted(cells):
     assert found.cells == tuple(cells)
 
 
+def test_blank_cells_beyond_the_header_have_their_own_remedy():
+    """No comma inside a cell split it: nothing stands there."""
+    [problem] = problems(["919000000001", "7", "2", "", " "])
+    assert "5 cells, but the header has 3. Those beyond the header are blank: delete the separators" in problem.message
+    assert problems(["919000000001"])[0].message.startswith("This row has 1 cell, but the header has 3.")
+
+
+@pytest.mark.parametrize("cell", ["415,446,535,521", "415446535521", "4" * 6000, "1" + ",234" * 2000])
+def test_a_number_too_large_for_a_series_is_not_offered_as_one(cell):
+    found = read_series(cell)
+    assert isinstance(found, str)
+    assert "for the one" not in found
+
+
+def test_two_ids_that_became_one_number_are_shown_apart():
+    assert "for example 415446; 535521" in str(read_series("415446535521"))
+    assert "for example 415446; 535522" in str(read_series("415,446,535,522"))
+
+
+def test_repaired_counts_and_series_are_noticed_and_those_of_a_total_are_not():
+    read = reader("mobile", "series", "count")
+    read.read(Place(0, "", 2), ["919000000001", "'7", "1,200"])
+    read.read(Place(0, "", 3), ["", "7", "2.0"])
+    read.notices.take_back(3)
+    assert [(one.column, one.what, one.count, one.rows) for one in read.notices.all()] == [
+        ("series", "an apostrophe in front", 1, (2,)),
+        ("count", "separators of thousands", 1, (2,)),
+    ]
+
+
 OURS = reader("mobile", "series", "count", "_row", "_series", "_ref", series=(8, 9), count=5)
 
 

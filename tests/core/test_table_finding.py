@@ -86,6 +86,11 @@ def test_totals_notes_and_headings_again_are_no_customers(cells, word):
     assert word in str(no_customer(cells, HEADERS, named=False))
 
 
+def test_the_heading_of_a_single_column_once_more_is_no_customer():
+    """Not even where it could be an id: nobody is called like the column."""
+    assert no_customer(("externalId",), ("externalId",), named=True) == "the headings once more"
+
+
 @pytest.mark.parametrize(
     "cells",
     [

@@ -221,6 +221,10 @@ def test_what_is_only_a_way_of_writing_is_not_called_repaired(kind, cell):
         (KINDS[:1], "919876000000", "run of zeros"),
         (KINDS[2:], "1234567.0", ".0"),
         (KINDS[2:], "123456789012345000", "keeps 15 digits"),
+        *(
+            (KINDS[2:], nobody, "there is no id")
+            for nobody in ("NULL", "n/a", "NA", "None", "-", "--", "0", "000", "-1")
+        ),
     ],
 )
 def test_damage_is_refused_with_reason_and_remedy(kinds, cell, word):

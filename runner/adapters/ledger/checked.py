@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from runner.adapters.ledger.staged import AS_WRITTEN, temporary
+from runner.core.columns import Role
 from runner.core.model import Kind, Place, Problem
 from runner.core.statuses import name_row
 
@@ -52,13 +54,17 @@ def rejected_rows(connection: sa.Connection) -> Iterator[tuple[Place, tuple[Prob
 
 
 def checked_rows(
-    connection: sa.Connection, columns: Mapping[int, Mapping[Kind, int]], *, every: bool
+    connection: sa.Connection,
+    columns: Mapping[int, Mapping[Role, int]],
+    *,
+    every: bool,
+    restored: Iterable[Place] = (),
 ) -> Iterator[CheckedRow]:
     """The rows in the order of the input.
 
     Args:
-        columns: number of a file → kind of identifier → index of its cell.
-        every: all rows; else only those that are rejected, or whose identifier is not written as it is used.
+        columns: number of a file → what is read → index of its cell.
+        every: all rows; else only those that are rejected, were `restored`, or hold a cell that may have been repaired.
     """
     with temporary(connection):
         connection.exec_driver_sql("DROP TABLE IF EXISTS temp.t_repeats")
@@ -67,7 +73,7 @@ def checked_rows(
             f" WHERE {int(every)} GROUP BY seq HAVING min(role IN ('duplicate', 'elsewhere'))"  # else for nothing
         )
         connection.exec_driver_sql("CREATE UNIQUE INDEX temp.t_repeats_seq ON t_repeats(seq)")
-    condition, values = ("1", ()) if every else _worth_a_look(columns)
+    condition, values = ("1", ()) if every else _worth_a_look(columns, restored)
     found = connection.exec_driver_sql(
         "SELECT r.file, r.sheet, r.row, r.cells, r.problems,"
         " CASE WHEN r.problems IS NULL THEN"
@@ -96,16 +102,35 @@ def checked_rows(
         )
 
 
-def _worth_a_look(columns: Mapping[int, Mapping[Kind, int]]) -> tuple[str, tuple[object, ...]]:
-    """Rejected rows, and those whose identifier is not the text of its cell: told by SQLite, the fastest way."""
-    parts, values = ["r.problems IS NOT NULL"], []
-    for file, kinds in columns.items():
-        for kind, index in kinds.items():
-            parts.append(
-                f"(r.plain <> {AS_WRITTEN} AND r.file = ? AND r.kind = ? AND json_extract(r.cells, ?) IS NOT r.value)"
-            )
-            values += [file, kind.value, f"$[{index}]"]
-    return " OR ".join(parts), tuple(values)
+_ODD: Mapping[Role, Sequence[str]] = MappingProxyType(
+    {
+        Role.MOBILE: ("*[^0-9 +()./-]*", "*.0"),
+        Role.EMAIL: ("*[^!-~]*", "[Mm][Aa][Ii][Ll][Tt][Oo]:*", "'*"),
+        Role.EXTERNAL_ID: ("*[^!-~]*", "'*"),
+        Role.SERIES: ("*[^0-9,; ]*",),
+        Role.COUNT: ("*[^0-9]*",),
+    }
+)
+"""Patterns of SQLite that every repaired cell fits, and hardly another."""
+
+
+def _worth_a_look(
+    columns: Mapping[int, Mapping[Role, int]], restored: Iterable[Place]
+) -> tuple[str, tuple[object, ...]]:
+    """Rejected rows, restored ones, and those with a cell that may have been repaired: told by SQLite, the fastest way.
+
+    A row whose identifier is the text of its cell was read by whole columns, so there is nothing to be said of it.
+    """
+    parts: list[str] = []
+    values: list[object] = [json.dumps([[one.file, one.sheet, one.row] for one in restored])]
+    for file, roles in columns.items():
+        for role, index in roles.items():
+            for pattern in _ODD[role]:
+                parts.append("(r.file = ? AND json_extract(r.cells, ?) GLOB ?)")
+                values += [file, f"$[{index}]", pattern]
+    odd = f" OR (r.plain <> {AS_WRITTEN} AND ({' OR '.join(parts)}))" if parts else ""
+    listed = "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')"
+    return f"r.problems IS NOT NULL OR (r.file, r.sheet, r.row) IN ({listed} FROM json_each(?)){odd}", tuple(values)
 
 
 def count_orders_to_issue(connection: sa.Connection) -> int:

@@ -31,6 +31,7 @@ from runner.adapters.ledger.staged import (
     follow_merged,
     temporary,
 )
+from runner.core.columns import Role
 from runner.core.jobspec import EarlierRun, JobMark
 from runner.core.keys import name_hash, name_hashes
 from runner.core.model import Kind, Place, Problem, RejectedRow, Row
@@ -313,9 +314,11 @@ class Staging:
         """Every rejected row of the plan with its problems, in the order of the input."""
         return checked.rejected_rows(self._connection)
 
-    def checked_rows(self, columns: Mapping[int, Mapping[Kind, int]], *, every: bool) -> Iterator[checked.CheckedRow]:
+    def checked_rows(
+        self, columns: Mapping[int, Mapping[Role, int]], *, every: bool, restored: Iterable[Place] = ()
+    ) -> Iterator[checked.CheckedRow]:
         """The rows of the plan in order, all of them or those that are worth a look; see `checked.checked_rows`."""
-        return checked.checked_rows(self._connection, columns, every=every)
+        return checked.checked_rows(self._connection, columns, every=every, restored=restored)
 
     def count_orders_to_issue(self) -> int:
         """The planned orders that a run would ask for."""

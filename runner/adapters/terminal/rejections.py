@@ -55,7 +55,7 @@ def show_rejected(
     shown = plan.examples[:REJECTED_SHOWN]
     for place, problems in shown:
         name = files[place.file] if len(files) > 1 and place.file < len(files) else ""
-        texts = [problem_text(one, short=several) for one in problems] or ["not valid"]
+        texts = [problem_text(one, short=several, cell=True) for one in problems] or ["not valid"]
         text = "; ".join([text.rstrip(".") for text in texts[:-1]] + texts[-1:])
         put_folded(console, text, first=f"- {name_row(place.row, place.sheet, name)}: ", then="    ")
     if plan.rejected > len(shown):
@@ -127,10 +127,15 @@ def reason_counts(examples: Sequence[tuple[Place, tuple[Problem, ...]]]) -> list
     return [ReasonCount(sentences[kind], count) for kind, count in rows.most_common()]
 
 
-def problem_text(problem: Problem, *, short: bool = False) -> str:
-    """A problem without the cell itself, which may be somebody's number: "Mobile: …". `short`: its first sentence."""
+def problem_text(problem: Problem, *, short: bool = False, cell: bool = False) -> str:
+    """A problem: "Qty: …". `short`: its first sentence. `cell`: with the cell, "Qty 'two': …".
+
+    What may be somebody's number or address is shortened.
+    """
     message = problem.message
     if short:
         end = message.find(". ")
         message = message if end < 0 else message[: end + 1]
-    return f"{problem.column}: {message}" if problem.column else message
+    if not problem.column:
+        return message
+    return f"{problem.column}{f' {shown_value(problem.value)}' if cell and problem.value else ''}: {message}"
