@@ -304,7 +304,7 @@ def backing_up(*arguments):
     if where == "during the backup":
         Path.replace = die
     back_up(*arguments)
-migrations.MIGRATIONS = {1: stepping}
+migrations.MIGRATIONS = {**migrations.MIGRATIONS, 1: stepping}
 migrations._back_up = backing_up
 LedgerFile.open(path, key_folder=keys)
 os._exit(0 if where == "afterwards" else 1)
