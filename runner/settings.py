@@ -26,7 +26,7 @@ from runner.core.input_limits import InputLimits, read_size
 from runner.core.keys import name_problem
 from runner.core.model import Kind
 from runner.core.pacing import Rate, leave_share, parse_leave, parse_rate
-from runner.core.planning import Duplicates, Overlap
+from runner.core.planned import Duplicates, Overlap
 from runner.core.series_cells import MAX_COUNT, MAX_PER_ROW
 from runner.core.text_encoding import check_encoding
 from runner.core.wording import closest

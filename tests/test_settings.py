@@ -10,7 +10,7 @@ import pytest
 from runner.app.place import code_table, read_credentials
 from runner.core.model import CodeClass, Kind
 from runner.core.pacing import Rate
-from runner.core.planning import Duplicates, Overlap
+from runner.core.planned import Duplicates, Overlap
 from runner.errors import SettingsError
 from runner.settings import JobLayer, Options, config_folder, resolve, secret, settings_path, state_folder
 

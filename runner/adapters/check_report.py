@@ -27,7 +27,7 @@ from runner.core.check_tables import (
 )
 from runner.core.checking import ProblemKind
 from runner.core.neutralising import neutralise
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.core.report_lines import FileShape, merge_columns
 from runner.core.reporting import Cell
 from runner.core.workbook_summary import Summary

@@ -30,7 +30,7 @@ from runner.core.checking import (
 )
 from runner.core.model import Place, Problem
 from runner.core.notices import About, Notice
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.core.probing import ProbeFound, say
 from runner.core.workbook_tables import tell_time
 from runner.errors import InputRefused

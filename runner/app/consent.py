@@ -15,7 +15,7 @@ from runner.app.intake import Intake
 from runner.app.place import Api
 from runner.app.planning import campaign_of, planned_of
 from runner.app.preflighting import Preflight
-from runner.core.planning import Overlap
+from runner.core.planned import Overlap
 from runner.core.preflight import Findings, Why
 from runner.errors import InputRefused, UsageError
 from runner.ports import Clock

@@ -14,7 +14,7 @@ from runner.app.checking import CheckFound
 from runner.app.intake import Intake
 from runner.core.forecast import NOTHING_AHEAD, Ahead
 from runner.core.jobspec import DatedJob
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.core.preflight import NOT_CHECKED, Findings, HeldBack
 from runner.ports import Beat, Progress
 from runner.settings import Options

@@ -33,7 +33,7 @@ from runner.app.running import Ended, execute
 from runner.app.settling import settle_before_run
 from runner.core.identity import IDENTITY_VERSION
 from runner.core.keys import scope_key
-from runner.core.planning import Overlap
+from runner.core.planned import Overlap
 from runner.errors import InputRefused, NotNow
 from runner.ports import Clock
 from runner.settings import Options

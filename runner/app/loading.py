@@ -21,7 +21,7 @@ from runner.app.job_checks import JobAtWork, check_files
 from runner.app.place import REHEARSAL, owner_of_process
 from runner.app.planning import campaign_of
 from runner.core.keys import scope_key
-from runner.core.planning import Overlap
+from runner.core.planned import Overlap
 from runner.errors import InputRefused
 from runner.ports import Clock
 from runner.settings import Options

@@ -18,7 +18,7 @@ from runner.core.forecast import Ahead, answers_per_second
 from runner.core.guards import short_of
 from runner.core.keys import scope_key
 from runner.core.pacing import Rate, tills_refused, write_rate
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.core.preflight import Findings
 from runner.settings import Options
 

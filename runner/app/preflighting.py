@@ -17,7 +17,7 @@ from runner.app.place import Api, open_api, pace_of
 from runner.app.reading import ApiReader
 from runner.core.coupon_reads import Unread
 from runner.core.model import Exchange
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.core.preflight import (
     NOT_CHECKED,
     Asked,

@@ -139,9 +139,10 @@ def finish(
         error.next_command = error.next_command or f"coupon-runner report {run.name}"
         set_run_state(ledger, run, state, at=clock.wall(), exit_code=error.exit_code, exit_codes=[error.exit_code])
         raise
-    found = written.exit_codes
-    set_run_state(ledger, run, state, at=clock.wall(), exit_code=principal_exit(found), exit_codes=found, reason=reason)
     dry = tuple(sorted(series_left(ledger, run.id) & missing_by_series(ledger, run.id).keys()))
+    found = written.exit_codes
+    # Last of all a connection that writes: it folds the ledger's log into its file.
+    set_run_state(ledger, run, state, at=clock.wall(), exit_code=principal_exit(found), exit_codes=found, reason=reason)
     return Ended(run=run, codes=tuple(found), written=written, stop=stop, dry=dry, dry_seconds=options.queue_budget)
 
 

@@ -21,7 +21,7 @@ from typing import TextIO
 import typer
 
 from runner.adapters.terminal.endings import command_line, last_line, next_after_an_error
-from runner.cli import auditing, caring, commands, machine, settling, steering, templates, undoing
+from runner.cli import auditing, caring, looking, machine, running, settling, starting, steering, templates, undoing
 from runner.cli.machine import learn_completion
 from runner.cli.printing import print_json
 from runner.cli.requests import app
@@ -30,7 +30,7 @@ from runner.core.totals import FATAL
 from runner.core.wording import closest
 from runner.errors import CouponRunnerError
 
-COMMANDS = (commands, steering, machine, settling, auditing, undoing, caring, templates)
+COMMANDS = (running, looking, starting, steering, machine, settling, auditing, undoing, caring, templates)
 """Modules whose import adds their commands to the program."""
 
 _LASTING = ("--ledger", "--org", "--settings")

@@ -12,7 +12,7 @@ from runner.core.columns import IDENTIFIERS, Role
 from runner.core.model import Kind, Place, Problem
 from runner.core.neutralising import neutralise
 from runner.core.notices import Notice
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.core.sheet_cells import DOUBT_MARK
 from runner.core.statuses import name_row
 from runner.core.trimming import trim

@@ -252,7 +252,7 @@ def test_an_api_that_loses_answers_for_a_while_is_read_and_gone_on_with(desk):
 
 def test_the_second_process_on_a_campaign_is_told_who_holds_it_and_since_when(desk):
     """Exit 7 with process, user, machine, time and run, and how to look; it sends nothing."""
-    with desk.serving("[[series]]\nid = 415446\nanswers = ['late:1.0']\n") as server:
+    with desk.serving("[[series]]\nid = 415446\nanswers = ['late:3.0']\n") as server:
         desk.init(server)
         file = desk.write("list.csv", rows(2))
         live = desk.start("run", file, *WORDS, "--json")
@@ -306,7 +306,7 @@ def backing_up(*arguments):
     if where == "during the backup":
         Path.replace = die
     back_up(*arguments)
-migrations.MIGRATIONS = {1: stepping}
+migrations.MIGRATIONS = {**migrations.MIGRATIONS, 1: stepping}
 migrations._back_up = backing_up
 LedgerFile.open(path, key_folder=keys)
 os._exit(0 if where == "afterwards" else 1)

@@ -13,7 +13,8 @@ from runner.adapters.ledger.staged import Campaign, NewRun
 from runner.adapters.ledger.staging import Staging
 from runner.core.keys import name_hash, scope_key
 from runner.core.model import Identifier, Kind, Place, Problem, Ref, RejectedRow, Row
-from runner.core.planning import Duplicates, Overlap, Plan
+from runner.core.plan import Plan
+from runner.core.planned import Duplicates, Overlap
 
 SERIES, OTHER_SERIES = 415446, 535521
 KINDS = {"m": Kind.MOBILE, "e": Kind.EMAIL, "x": Kind.EXTERNAL_ID, "i": Kind.CUSTOMER_ID}

@@ -19,7 +19,8 @@ from runner.core.check_tables import MOST_ROWS, CheckedFile, CheckFacts, judge
 from runner.core.checking import ProblemTally, repair_of
 from runner.core.columns import Role
 from runner.core.model import Identifier, Kind, Place, Problem, Row
-from runner.core.planning import Duplicates, Overlap, Plan
+from runner.core.plan import Plan
+from runner.core.planned import Duplicates, Overlap
 from runner.core.trimming import trim
 from tests.adapters.staging_world import IDENTIFY_BY, World, rejected_row, row
 

@@ -12,7 +12,7 @@ from runner.adapters.ledger.holding_back import HoldingBack
 from runner.adapters.ledger.staging import Staging
 from runner.core.auditing import Replay
 from runner.core.model import Place, RejectedRow, Row
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.core.preflight import Hold, Why
 from tests.adapters.staging_world import OTHER_SERIES, SERIES, World, row
 

@@ -14,7 +14,7 @@ from runner.adapters.ledger import clusters, staging
 from runner.adapters.ledger.deciding import Deciding
 from runner.adapters.ledger.staging import Staging
 from runner.core.model import RejectedRow, Row
-from runner.core.planning import Overlap
+from runner.core.planned import Overlap
 from tests.adapters.staging_world import OTHER_SERIES, SERIES, World, rejected_row, row
 
 TABLES = ("t_people", "t_known", "t_orders", "t_lines")

@@ -19,7 +19,7 @@ from runner.adapters.ledger.files import LedgerFile, transaction
 from runner.adapters.ledger.staged import EXAMPLES, PlanChanged
 from runner.adapters.ledger.staging import Staging
 from runner.core.model import Kind, Ref, RejectedRow, Row
-from runner.core.planning import Duplicates, Overlap
+from runner.core.planned import Duplicates, Overlap
 from tests.adapters.staging_world import OTHER_SERIES, SERIES, World, rejected_row, row
 
 

@@ -15,7 +15,7 @@ from runner.adapters.terminal.plan_view import ColumnSeen, SeriesSeen, coupons_s
 from runner.adapters.terminal.screens import screen_for
 from runner.core.forecast import Forecast, Limit
 from runner.core.model import Place, Problem
-from runner.core.planning import OverlapSeen, Plan, SeriesPlan
+from runner.core.plan import OverlapSeen, Plan, SeriesPlan
 from runner.core.preflight import Findings, HeldBack, Remark, Why
 
 COLUMNS = (

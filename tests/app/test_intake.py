@@ -15,7 +15,7 @@ from runner.app.input_files import Asker
 from runner.app.intake import Intake, take_in
 from runner.core.keys import scope_key
 from runner.core.model import Kind, Ref
-from runner.core.planning import Duplicates, Overlap
+from runner.core.planned import Duplicates, Overlap
 from runner.core.refs import write_ref
 from runner.errors import InputRefused, LedgerVersion, SettingsError, UsageError
 from runner.settings import Options

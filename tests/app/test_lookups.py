@@ -15,7 +15,7 @@ from runner.app.lookups import look_up_customers
 from runner.app.place import Api
 from runner.app.reading import ALIKE, TRIES
 from runner.core.model import Kind
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.sandbox import Sandbox, parse_config
 from runner.settings import Options
 from tests.adapters.staging_world import World, row

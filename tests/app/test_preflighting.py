@@ -16,7 +16,7 @@ from runner.adapters.ledger.holding_open import OpenOrders
 from runner.adapters.ledger.staging import Staging
 from runner.app.place import Api
 from runner.app.preflighting import AT_ONCE, Preflight
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.core.preflight import Findings, HeldBack, Why
 from runner.errors import ApiRefusesAll
 from runner.sandbox import Sandbox, parse_config

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.cli import commands, run_command
+from runner.cli import run_command, running
 from runner.cli.requests import app, talk_of
 from runner.cli.variables import parser_of
 from runner.settings import OPTION_NAMES
@@ -103,7 +103,7 @@ def got(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     for name in ("issuing.run_files", "issuing.plan_files", "resuming.resume_run", "jobs.request_of_job"):
         monkeypatch.setattr(f"runner.app.{name}", stop_at(name.partition(".")[2]))
-    monkeypatch.setattr(commands, "talk_of", talking)
+    monkeypatch.setattr(running, "talk_of", talking)
 
     def run(*words: str, **variables: str) -> Got:
         seen.clear()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from runner.core.model import Kind, Place, Ref
-from runner.core.planning import Decisions, Duplicates, Known, Name, OrderFacts, Overlap, StagedRow, decide
+from runner.core.planned import Decisions, Duplicates, Known, Name, OrderFacts, Overlap, StagedRow
+from runner.core.planning import decide
 
 SERIES, OTHER_SERIES = 415446, 535521
 KINDS = {"m": Kind.MOBILE, "e": Kind.EMAIL, "x": Kind.EXTERNAL_ID}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.core.model import Kind
-from runner.core.planning import Duplicates, LineRole, Name, Overlap
+from runner.core.planned import Duplicates, LineRole, Name, Overlap
 from tests.core.planning_rows import (
     OTHER_SERIES,
     SERIES,

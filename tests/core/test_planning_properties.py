@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.core.model import Kind
-from runner.core.planning import Decisions, Duplicates, Known, LineRole, OrderFacts, Overlap, StagedRow
+from runner.core.planned import Decisions, Duplicates, Known, LineRole, OrderFacts, Overlap, StagedRow
 from tests.core.planning_rows import IDENTIFY_BY, OTHER_SERIES, SERIES, decided, known, order, ref, staged
 
 NAMES = [f"{kind}{number}" for kind in "mex" for number in range(4)]

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from runner.adapters.ledger.staged import Campaign, make_careful
 from runner.core.model import Kind, Place, Ref
-from runner.core.planning import Name, StagedRow
+from runner.core.planned import Name, StagedRow
 
 _AT_ONCE = 2_000
 _FEW = 16

@@ -12,16 +12,9 @@ from runner.adapters.ledger.known_orders import KnownOrders
 from runner.adapters.ledger.staged import EXAMPLES, Campaign, as_json
 from runner.core.keys import order_key, order_keys
 from runner.core.model import Kind
-from runner.core.planning import (
-    Decisions,
-    Duplicates,
-    LineRole,
-    Overlap,
-    OverlapSeen,
-    PlannedOrder,
-    StagedRow,
-    decide,
-)
+from runner.core.plan import OverlapSeen
+from runner.core.planned import Decisions, Duplicates, LineRole, Overlap, PlannedOrder, StagedRow
+from runner.core.planning import decide
 
 BATCH = 1_000
 """Clusters decided together: their people and orders are looked up in one query each."""

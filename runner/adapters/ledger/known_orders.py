@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from runner.adapters.ledger.staged import Campaign, as_json
 from runner.core.model import Kind
-from runner.core.planning import Known, OrderFacts, StagedRow
+from runner.core.planned import Known, OrderFacts, StagedRow
 
 
 class _Run(NamedTuple):

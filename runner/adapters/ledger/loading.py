@@ -20,7 +20,7 @@ from runner.adapters.ledger.holding_back import close_held_back
 from runner.adapters.ledger.loaded import describe_load, input_digest, names_of_load, overrides_digest
 from runner.adapters.ledger.replacing import replace_revoked
 from runner.adapters.ledger.staged import Campaign, NewRun, PlanChanged, as_json, current_revision, follow_merged
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.core.undoing import portions
 
 _NAMES_IN_AN_EVENT = 1_000

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from runner.adapters.ledger.holding_back import sum_up_held_back
 from runner.adapters.ledger.staged import EXAMPLES, Campaign
 from runner.core.model import Place, Problem
-from runner.core.planning import OverlapSeen, Plan, SeriesPlan
+from runner.core.plan import OverlapSeen, Plan, SeriesPlan
 
 
 def count_refs(connection: sa.Connection) -> tuple[int, int]:

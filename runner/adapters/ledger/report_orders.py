@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from runner.adapters.ledger.families import Families
 from runner.adapters.ledger.report_coupons import CouponReader, as_json
 from runner.core.merging import SAME_PERSON, SURPLUS
-from runner.core.planning import LineRole
+from runner.core.planned import LineRole
 from runner.core.report_lines import CODES_IN_A_CELL, Holding
 from runner.core.statuses import CLOSED_FOR_GOOD, CallFacts, Cause, OrderState, OrderVerdict, Share, deal, judge_order
 

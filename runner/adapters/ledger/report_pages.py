@@ -16,7 +16,7 @@ from runner.adapters.ledger.families import Families
 from runner.adapters.ledger.report_coupons import CouponReader, as_json, reading
 from runner.adapters.ledger.report_orders import FoundLine, JudgedOrder, OrderReader, Sharing
 from runner.core.model import Problem
-from runner.core.planning import LineRole
+from runner.core.planned import LineRole
 from runner.core.report_lines import HOLDS_NOTHING, Holding, RejectedLine, ReportLine, RowFacts
 from runner.core.statuses import (
     NO_CAUSE,

@@ -36,7 +36,8 @@ from runner.core.jobspec import EarlierRun, JobMark
 from runner.core.keys import name_hash, name_hashes
 from runner.core.model import Kind, Place, Problem, RejectedRow, Row
 from runner.core.plain_rows import PlainRows
-from runner.core.planning import Duplicates, Overlap, OverlapSeen, Plan
+from runner.core.plan import OverlapSeen, Plan
+from runner.core.planned import Duplicates, Overlap
 
 _PLAIN_AT_ONCE = 100
 

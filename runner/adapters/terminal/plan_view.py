@@ -17,7 +17,7 @@ from runner.adapters.terminal.texts import listed
 from runner.core.checking import ProblemKind
 from runner.core.face_value import FaceValue, tell_worth
 from runner.core.forecast import NOT_KNOWN, Forecast, Limit, decided_words
-from runner.core.planning import OverlapSeen, Plan, SeriesPlan
+from runner.core.plan import OverlapSeen, Plan, SeriesPlan
 from runner.core.preflight import NOT_CHECKED, Findings
 from runner.core.wording import counted, duration, series_word
 

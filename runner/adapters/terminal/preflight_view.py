@@ -10,7 +10,7 @@ from rich.console import Console
 from runner.adapters.terminal.screens import put, put_folded
 from runner.adapters.terminal.texts import listed
 from runner.core.model import Place
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.core.preflight import Findings, HeldBack
 from runner.core.wording import counted, series_word
 

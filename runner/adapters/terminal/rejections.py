@@ -12,7 +12,7 @@ from rich.console import Console
 from runner.adapters.terminal.screens import put, put_folded
 from runner.core.checking import Example, ProblemKind, percent, shown_value, widespread
 from runner.core.model import Place, Problem
-from runner.core.planning import Plan
+from runner.core.plan import Plan
 from runner.core.statuses import name_row
 from runner.core.wording import counted
 
