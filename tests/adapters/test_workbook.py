@@ -430,7 +430,6 @@ def sheet_rows(draw):
     return "".join(rows)
 
 
-@settings(max_examples=250, deadline=None)
 @given(rows=sheet_rows(), hidden=st.booleans())
 def test_rows_of_one_shape_read_at_once_are_those_read_with_care(rows, hidden):
     """The same rows, the same texts and the same doubts, whatever the cells and their formats are."""

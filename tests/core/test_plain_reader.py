@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.core.column_evidence import IdDamage
@@ -124,7 +124,6 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from([Kind.MOBILE, Kind.MOBILE, Kind.EMAIL, Kind.EXTERNAL_ID]),
     OPTIONS,
@@ -155,7 +154,6 @@ def test_every_odd_cell_gets_the_verdict_of_the_careful_way(kind, region, listed
         assert _read(kind, options, chunks, fast=True, with_cells=True) == slow
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from([None, "IN"]),
     st.lists(st.sampled_from([*MOBILES, "919000000003"]), min_size=1, max_size=12),

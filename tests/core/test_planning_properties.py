@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.core.model import Kind
@@ -80,7 +80,6 @@ def _by_content(rows: Sequence[StagedRow], seqs: Sequence[int]) -> list[tuple[ob
     return sorted((contents[seq] for seq in seqs), key=repr)
 
 
-@settings(max_examples=400, deadline=None)
 @given(inputs=_shuffled(), **RULES)
 def test_sorting_the_file_changes_neither_orders_nor_targets_nor_which_rows_are_rejected(
     inputs: tuple[list[StagedRow], list[StagedRow], Known], duplicates: Duplicates, overlap: Overlap
@@ -107,7 +106,6 @@ def _connected(rows: Sequence[StagedRow]) -> list[list[StagedRow]]:
     return clusters
 
 
-@settings(max_examples=300, deadline=None)
 @given(inputs=_inputs(), **RULES)
 def test_deciding_rows_together_or_cluster_by_cluster_is_the_same(
     inputs: tuple[list[StagedRow], Known], duplicates: Duplicates, overlap: Overlap
@@ -128,7 +126,6 @@ def test_deciding_rows_together_or_cluster_by_cluster_is_the_same(
     assert sorted(lines) == sorted((line.seq, line.role, line.same_as or 0, line.requested) for line in together.lines)
 
 
-@settings(max_examples=400, deadline=None)
 @given(inputs=_inputs(), **RULES)
 def test_every_row_is_either_rejected_with_a_reason_or_has_a_line_for_each_of_its_series(
     inputs: tuple[list[StagedRow], Known], duplicates: Duplicates, overlap: Overlap
@@ -144,7 +141,6 @@ def test_every_row_is_either_rejected_with_a_reason_or_has_a_line_for_each_of_it
     assert set(firsts) == set(range(len(found.orders)))
 
 
-@settings(max_examples=400, deadline=None)
 @given(inputs=_inputs(), **RULES)
 def test_a_person_has_one_value_of_each_kind_and_no_value_has_two_people(
     inputs: tuple[list[StagedRow], Known], duplicates: Duplicates, overlap: Overlap
@@ -168,7 +164,6 @@ def test_a_person_has_one_value_of_each_kind_and_no_value_has_two_people(
     assert len(known_people) == len(set(known_people))
 
 
-@settings(max_examples=300, deadline=None)
 @given(inputs=_inputs(), **RULES)
 def test_nothing_is_ever_asked_for_beyond_target_less_issued_less_in_doubt(
     inputs: tuple[list[StagedRow], Known], duplicates: Duplicates, overlap: Overlap
@@ -181,7 +176,6 @@ def test_nothing_is_ever_asked_for_beyond_target_less_issued_less_in_doubt(
         assert one.target >= 0
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     names=st.lists(st.sets(st.sampled_from("mex"), min_size=1), min_size=1, max_size=6),
     identify_by=st.permutations(IDENTIFY_BY),
