@@ -7,7 +7,7 @@ import sqlite3
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
@@ -148,7 +148,6 @@ ODD_CELLS = st.tuples(
 
 
 @given(cells=st.lists(st.tuples(*[ODD_CELLS] * 5), min_size=1, max_size=20))
-@settings(max_examples=200)
 def test_no_repaired_cell_of_a_large_input_is_missed(cells):
     """What SQLite looks for is in every cell that is said to be repaired."""
     database = sqlite3.connect(":memory:")

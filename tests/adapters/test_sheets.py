@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runner.adapters.sheets import CHUNK_ROWS, EmptyTable, Table, open_table
@@ -250,7 +250,6 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 CELLS = st.one_of(TEXT, st.text(',;\t|"\n\r a', max_size=6))
 
 
-@settings(max_examples=150)
 @given(
     st.lists(st.lists(CELLS, min_size=2, max_size=4), min_size=1, max_size=6),
     st.sampled_from([",", ";", "\t", "|"]),
@@ -275,7 +274,6 @@ def test_whatever_pythons_csv_writer_wrote_is_read_back(rows, delimiter, quoting
             assert records(table) == wanted
 
 
-@settings(max_examples=150)
 @example(b"\x01\r\xae")  # Windows-1252
 @given(st.one_of(st.binary(max_size=60), st.text('mobile,;"\r\n1 \t|', max_size=60).map(str.encode)))
 def test_any_bytes_are_a_table_or_a_refusal(data):

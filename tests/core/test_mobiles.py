@@ -3,7 +3,7 @@
 
 import phonenumbers
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from runner.core import mobiles
@@ -32,7 +32,6 @@ LIKE_NUMBERS = st.sampled_from(REGIONS).flatmap(
 )
 
 
-@settings(max_examples=600)
 @given(LIKE_NUMBERS)
 @example(("4401234567", "GB"))
 @example(("0612345678", "IT"))

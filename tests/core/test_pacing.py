@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.core.pacing import (
@@ -493,7 +493,6 @@ def test_what_is_no_rate_is_refused_with_the_right_way_to_write_it(text: str) ->
     assert "none" in refused.value.message
 
 
-@settings(max_examples=300)
 @given(dry=st.floats(0, 60), chances=st.lists(st.floats(0, 1, exclude_max=True), min_size=20, max_size=20))
 def test_a_series_dry_for_up_to_a_minute_costs_14_probes_and_resumes_within_8_seconds(
     dry: float, chances: list[float]

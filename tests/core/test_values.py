@@ -4,7 +4,7 @@
 import phonenumbers
 import pytest
 from email_validator import EmailNotValidError, validate_email
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runner.core import mobiles
@@ -112,7 +112,6 @@ LIKE_NUMBERS = st.sampled_from(REGIONS).flatmap(
 )
 
 
-@settings(max_examples=400)
 @given(LIKE_NUMBERS, st.sampled_from(FORMATS))
 @example(("9109000000001", None), None)
 @example(("390612345678", None), None)
@@ -126,7 +125,6 @@ def test_what_is_called_valid_is_valid_by_the_library(case, written):
         assert phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) == f"+{read.number}"
 
 
-@settings(max_examples=400)
 @given(LIKE_NUMBERS)
 def test_the_fast_path_for_country_codes_gives_the_verdict_of_phonenumbers(case):
     """Where one country has a code for itself, its own patterns leave no choice."""
@@ -137,7 +135,6 @@ def test_the_fast_path_for_country_codes_gives_the_verdict_of_phonenumbers(case)
         assert phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) == f"+{digits}"
 
 
-@settings(max_examples=300)
 @given(LIKE_NUMBERS)
 def test_an_accepted_mobile_is_who_it_was_by_the_rules_of_names(case):
     """Files are read more strictly than names are compared, and never otherwise: no ledger has to be migrated."""
@@ -147,7 +144,6 @@ def test_an_accepted_mobile_is_who_it_was_by_the_rules_of_names(case):
         assert found.value == canonical_mobile(digits, region)
 
 
-@settings(max_examples=200)
 @given(st.lists(LIKE_NUMBERS.map(lambda case: case[0]), min_size=1, max_size=5))
 def test_a_column_of_mobiles_is_ordinary_when_each_of_them_is(column):
     """Many at once get the verdict of each by itself."""
@@ -249,7 +245,6 @@ def test_an_external_id_is_exact_where_nothing_is_damaged(cell):
 ODD = st.text(st.sampled_from("0123456789+-.,'@=#() \u00a0\u200b０９Ee/:ANaz\t\n\x00"), max_size=24)
 
 
-@settings(max_examples=400)
 @given(
     st.sampled_from(KINDS),
     st.one_of(ODD, st.text(max_size=30)),
@@ -270,7 +265,6 @@ def test_any_cell_is_a_customer_who_stands_in_it_or_a_sentence(kind, cell, regio
         assert found.written in cell or set(found.written) <= set(cell) | set("0123456789")
 
 
-@settings(max_examples=300)
 @given(st.one_of(st.emails(), st.from_regex(r"[A-Za-z0-9.'_+-]{1,12}@[A-Za-z0-9.-]{1,14}", fullmatch=True)))
 def test_an_address_has_the_verdict_of_the_library(address):
     """Whichever path is taken. An apostrophe in front is taken off first."""

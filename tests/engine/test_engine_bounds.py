@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.core.model import Settlement
@@ -82,7 +82,6 @@ def test_coupons_of_earlier_executions_of_the_run_count_under_its_cap() -> None:
     drive(scenario)
 
 
-@settings(max_examples=3 * settings.default.max_examples if settings.default else 300)
 @given(
     targets=st.lists(st.integers(1, 700), min_size=1, max_size=12),
     faults=st.lists(st.sampled_from([Fault.NONE, *Fault]), max_size=16),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.engine import EXIT_OF_STOP, StopKind
@@ -91,7 +91,6 @@ def test_a_limited_series_that_waits_ends_all_the_same(fault: Fault) -> None:
     drive(scenario)
 
 
-@settings(max_examples=150)
 @given(
     targets=st.lists(st.integers(1, 700), min_size=1, max_size=12),
     faults=st.lists(st.sampled_from([Fault.NONE, *Fault]), max_size=16),
