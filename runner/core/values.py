@@ -34,6 +34,9 @@ _NOTHING = frozenset(
 )
 """Words that programs and people write where there is no id. Whoever bears one in the API is a stranger to all rows."""
 
+_TEXT_AS_FORMULA = re.compile(r'="([^"]*)"')
+"""How programs write a text into CSV so that a spreadsheet does not take it for a number."""
+
 _FORMULA = re.compile(r"=\s*[A-Za-z$(+\-@\"'\d]")
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]{0,6}"
@@ -91,6 +94,9 @@ def repair(kind: Kind, cell: str) -> tuple[str, str]:
     text = trim(cell)
     if text != cell.strip(" \t\r\n"):
         done.append("invisible or no-break blanks")
+    if told := _TEXT_AS_FORMULA.fullmatch(text):
+        text = trim(told[1])
+        done.append('="" around it')
     without = _UNSEEN.sub("", text)
     if kind is Kind.EMAIL:
         without = _ODD_BLANKS.sub("", without)
