@@ -26,7 +26,7 @@ def list_of(desk: Desk, name: str, first: int, orders: int) -> tuple[str | objec
     return (source, "--campaign", name, "--rate", RATE, "--yes", "--max-coupons", "500", "--reports", "csv")
 
 
-@pytest.mark.parametrize("kind", ["sliding", "fixed"])
+@pytest.mark.parametrize("kind", ["sliding", pytest.param("fixed", marks=pytest.mark.soak)])
 def test_two_campaigns_on_one_key_and_a_kill_stay_just_below_a_limit_that_is_enforced(desk: Desk, kind: str) -> None:
     """No 429 from a server that counts; nearly the whole limit is used while both run, and after the kill."""
     config = f'latency_seconds = 0.05\n[limits]\nlimit = {LIMIT}\nwindow_seconds = {WINDOW}\nkind = "{kind}"\n'

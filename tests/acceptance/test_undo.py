@@ -235,7 +235,7 @@ def test_a_signal_ends_it_after_the_revocation_under_way(desk: Desk) -> None:
         assert again.json["coupons"]["revoked"] == 300 - done["revoked"]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (1, 2))])
 def test_killed_in_the_middle_the_same_command_goes_on(desk: Desk, seed: int) -> None:
     """kill -9 again and again: at the end the two books agree, coupon by coupon, and only the redeemed are left."""
     chance = random.Random(seed)

@@ -27,6 +27,9 @@ from runner.core.model import (
 from tests.adapters.ledger_world import SqliteWorld
 from tests.fakes.memory_ledger import Line, MemoryLedger, Snapshot
 
+EXAMPLES = settings.default.max_examples * 3 // 10 if settings.default is not None else 30
+"""Histories of one kind: few in `make test`, since each is written to disk, many in the soak."""
+
 REASON = Reason(code="709", message="not eligible", klass=CodeClass.FINAL, scope=Scope.ROW)
 
 small = st.integers(0, 5)
@@ -143,7 +146,7 @@ class Pair:
         self.memory.settle(settlement)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(steps)
 def test_the_ledger_and_the_fake_agree_on_every_history(history: list[tuple[Any, ...]]) -> None:
     """Loads, begins, settlements, closings, fall backs, takeovers: equal orders, calls, coupons, closures and notes."""
@@ -162,7 +165,7 @@ def test_the_ledger_and_the_fake_agree_on_every_history(history: list[tuple[Any,
         asyncio.run(play(Path(folder)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=EXAMPLES // 3)
 @given(st.integers(2, 24), st.randoms(use_true_random=False))
 def test_many_at_once_never_hold_or_issue_more_than_the_target(workers: int, random: Any) -> None:
     """Workers that race for the same orders, settling as they like: never above the target, and sums stay equal."""

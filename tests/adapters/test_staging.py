@@ -458,6 +458,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(sys.platform == "win32", reason="counts the memory of a process the Unix way")
 def test_memory_does_not_grow_with_the_file(tmp_path: Path):
     """40,000 rows take hardly more than 4,000: what grows is a temporary file and SQLite's bounded cache."""
