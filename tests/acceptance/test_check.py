@@ -11,6 +11,8 @@ from openpyxl import load_workbook
 
 from tests.acceptance.desk import Desk, mobile
 
+WORKBOOKS = True
+
 RED, BLUE, ORANGE = "00FF9C91", "00BBD7F5", "00FAD3B0"
 HEADER = "name,mobile,series_id,count"
 ROWS = [

@@ -22,6 +22,8 @@ from runner.cli.requests import app
 from runner.settings import SECRETS, Options
 from tests.acceptance.desk import PASSWORD, ROOT, USER, Desk, Reports, Server, mobile, until
 
+WORKBOOKS = True
+
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 SHELLS = ("sh", "")
 REAL_API = "https://eu.api.capillarytech.com"

@@ -11,6 +11,8 @@ import pytest
 from tests.acceptance.desk import Desk, Reports, mobile
 from tests.adapters.workbook_reading import open_book
 
+WORKBOOKS = True
+
 ROWS = [f"{mobile(1)},415446,5", f"{mobile(2)},415446,2", f"{mobile(3)},415446,4", "91900O000004,415446,1"]
 LIMITED = "[[series]]\nid = 415446\nmax_per_customer = 3\n"
 OFFICE = shutil.which("soffice") or shutil.which("libreoffice")

@@ -17,6 +17,8 @@ from runner.cli.requests import app
 from runner.ports import Beat, Waiting
 from tests.acceptance.desk import PASSWORD, ROOT, USER, Desk, Reports, mobile, until
 
+WORKBOOKS = True
+
 PAGE = ROOT / "docs" / "json.md"
 TYPES: dict[str, Callable[[object], bool]] = {
     "text": lambda value: isinstance(value, str),

@@ -11,6 +11,8 @@ import tomllib
 from runner.core.codes import TWINS
 from tests.acceptance.desk import SAMPLES, Desk
 
+WORKBOOKS = True
+
 TABLE = {"701", "707", "709", "713", "756", "677"}
 """The codes of the endpoint's table that have no twin."""
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.acceptance.desk import ROOT, SAMPLES, Desk, mobile
 
+WORKBOOKS = True
+
 JOBS = ROOT / "jobs"
 COMMAND = re.compile(r"coupon-runner (run --job .*?)(?:  |$)", re.MULTILINE)
 

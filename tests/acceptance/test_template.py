@@ -11,6 +11,8 @@ from openpyxl import load_workbook
 
 from tests.acceptance.desk import Desk, mobile
 
+WORKBOOKS = True
+
 
 def filled(desk: Desk, name: str = "list.xlsx", *words: str) -> Path:
     """A template with one customer below the example row, who gets two coupons."""

@@ -15,6 +15,8 @@ from tests.acceptance.desk import SAMPLES, Desk
 from tests.books import save_book
 from tests.make_demo import CUSTOMERS, DEMO, write
 
+WORKBOOKS = True
+
 SERIES = [("series_id", "name", "count", "max_total", "value"), (415446, "Welcome", 2, 5, 100), (535521, "Big", 1)]
 
 
