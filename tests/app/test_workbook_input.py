@@ -19,6 +19,7 @@ from runner.errors import InputRefused, UsageError
 from runner.settings import Options
 from tests.app.test_intake import Desk
 from tests.books import save_book
+from tests.open_documents import save_document
 
 CUSTOMERS = [("mobile", "Series"), ("919000000001", "Welcome"), ("919000000002", 415446)]
 NO_SERIES = [("mobile",), ("919000000001",), ("919000000002",)]
@@ -327,7 +328,7 @@ LINES = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(lines=LINES, as_numbers=st.booleans(), shuffled=st.randoms(use_true_random=False))
-def test_the_same_list_as_csv_and_as_workbook_gives_the_same_orders(lines, as_numbers, shuffled):
+def test_the_same_list_as_csv_xlsx_and_ods_gives_the_same_orders(lines, as_numbers, shuffled):
     """Identifiers as text or as numbers, in another order.
 
     The same keys and targets, so that nothing is issued twice.
@@ -347,6 +348,8 @@ def test_the_same_list_as_csv_and_as_workbook_gives_the_same_orders(lines, as_nu
 
         rows = [("mobile", "series_id", "count"), *([cell(value) for value in line] for line in others)]
         book = save_book(Path(folder) / "list.xlsx", {"Sheet1": rows})
-        desk.take(book, load=True, run="again")
-        with desk.ledger.connect() as connection:
-            assert connection.exec_driver_sql(query).all() == before
+        document = save_document(Path(folder) / "list.ods", [["" if c is None else c for c in row] for row in rows])
+        for path in (book, document):
+            desk.take(path, load=True, run=f"again, as {path.suffix}")
+            with desk.ledger.connect() as connection:
+                assert connection.exec_driver_sql(query).all() == before
