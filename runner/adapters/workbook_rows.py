@@ -16,10 +16,12 @@ from runner.core.sheet_cells import RawCell
 ROW = b"<row "
 """How a row begins in a sheet's XML."""
 _LONGEST_ROW = 4 * 1024 * 1024
-_TEXT = r"(?:[^<&]|&(?:amp|lt|gt|quot|apos|#\d+|#x[0-9a-fA-F]+);)*+"
+TEXT = r"(?:[^<&]|&(?:amp|lt|gt|quot|apos|#\d+|#x[0-9a-fA-F]+);)*+"
+"""Character data of well-formed XML, with entities."""
+
 _PLAIN_CELL = (
     r'<c r="[A-Z]{1,3}\d+"(?: s="\d+")?(?: t="[a-zA-Z]+")?'
-    r'(?:/>|>(?:<v>[^<&]*+</v>|<v/>|<is><t(?: xml:space="preserve")?>' + _TEXT + "</t></is>)?</c>)"
+    r'(?:/>|>(?:<v>[^<&]*+</v>|<v/>|<is><t(?: xml:space="preserve")?>' + TEXT + "</t></is>)?</c>)"
 )
 _PLAIN_ROW = re.compile(
     (
@@ -33,7 +35,7 @@ _PLAIN_ROW = re.compile(
 
 _CELL = re.compile(
     r'<c r="([A-Z]+)\d+"(?: s="(\d+)")?(?: t="([a-zA-Z]+)")?>(?:<v>([^<&]+)</v>|(<is>)<t[^>]*>'
-    + _TEXT
+    + TEXT
     + "</t></is>)</c>"
 )
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
-from runner.adapters.workbook_rows import ROW, RowBlocks, RowCollector, column_of
+from runner.adapters.workbook_rows import ROW, TEXT, RowBlocks, RowCollector, column_of
 from runner.adapters.workbook_xml import Package, RawRow, SheetLayout
 from runner.core.number_formats import is_date_format
 from runner.core.sheet_cells import EXACT, RawCell, cell_text, shows_digits
@@ -30,9 +30,7 @@ _LETTERS = bytes.maketrans(_DIGITS, b"abcdefghij")
 _FIGURES = bytes.maketrans(b"abcdefghij", _DIGITS)
 _STYLE = re.compile(rb' s="(\d{1,9})"')
 _TEXT = re.compile(rb'<t(?: xml:space="preserve")?>[^<&]*</t>')
-_TEXT_WITH_ENTITIES = re.compile(
-    rb'<t(?: xml:space="preserve")?>(?:[^<&]|&(?:amp|lt|gt|quot|apos|#\d+|#x[0-9a-fA-F]+);)*+</t>'
-)
+_TEXT_WITH_ENTITIES = re.compile(f'<t(?: xml:space="preserve")?>{TEXT}</t>'.encode())
 _UNTOLD = (b' ht="0', b'<row r=""', b"<v></v>")
 """What would read as something else without its digits, or as something with them: no height, no number, no value."""
 
